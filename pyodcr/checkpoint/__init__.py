@@ -1,0 +1,1 @@
+"""Freezing a container into an archive, and bringing it back."""

@@ -1,0 +1,1 @@
+"""Networks: their definitions, the namespace of a container, netavark, names and ports."""

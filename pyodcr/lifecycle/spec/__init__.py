@@ -1,0 +1,1 @@
+"""From what the user asked to the OCI runtime's config.json."""

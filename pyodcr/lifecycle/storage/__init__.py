@@ -1,0 +1,1 @@
+"""Images, layers, and the overlay root filesystems made of them."""

@@ -1,0 +1,131 @@
+"""Files that are whole or not there: temp file, fsync, rename, fsync of the directory."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import BinaryIO
+
+from pyodcr.errors import SystemFailed
+
+
+def failed(action: str, path: Path, error: OSError) -> SystemFailed:
+    """The one way an OSError about a path becomes an error of ours."""
+    hint = None
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        hint = "free some space there, or choose another directory"
+    return SystemFailed(
+        f"cannot {action} {path}: {(error.strerror or str(error)).lower()}",
+        code="no-space" if hint else None,
+        hint=hint,
+        path=str(path),
+        errno=error.errno,
+    )
+
+
+def fsync_directory(path: Path) -> None:
+    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+@contextmanager
+def replacing(path: Path, *, mode: int = 0o600) -> Iterator[BinaryIO]:
+    """A new file that takes ``path``'s place, durably, when the block ends well, and vanishes when it does not.
+
+    Another process sees the old content or the new, never a part.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, mode)
+    except OSError as error:
+        raise failed("write", path, error) from error
+    try:
+        with os.fdopen(fd, "wb") as stream:
+            os.fchmod(fd, mode)
+            yield stream
+            stream.flush()
+            os.fsync(fd)
+        os.replace(temporary, path)
+        fsync_directory(path.parent)
+    except OSError as error:
+        with suppress(OSError):
+            temporary.unlink()
+        raise failed("write", path, error) from error
+    except BaseException:
+        with suppress(OSError):
+            temporary.unlink()
+        raise
+
+
+def write(path: Path, content: str | bytes, *, mode: int = 0o600) -> None:
+    """Write a small file durably and atomically."""
+    with replacing(path, mode=mode) as stream:
+        stream.write(content.encode() if isinstance(content, str) else content)
+
+
+def read(path: Path) -> str | None:
+    """The text of a small file; None where there is no such file."""
+    try:
+        return path.read_text(encoding="utf-8", errors="surrogateescape")
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        raise failed("read", path, error) from error
+
+
+def make_directory(path: Path, *, mode: int = 0o700) -> Path:
+    try:
+        path.mkdir(mode=mode, parents=True, exist_ok=True)
+    except OSError as error:
+        raise failed("create", path, error) from error
+    return path
+
+
+def remove(path: Path) -> None:
+    """Remove a file that may be gone already."""
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        raise failed("remove", path, error) from error
+
+
+def remove_tree(path: Path) -> None:
+    """Remove a directory and all below it, on one filesystem only; what is gone already is fine.
+
+    A mount below would be emptied with the rest (a killed ``crun restore`` leaves a bind of the root
+    filesystem in the bundle), so a mount point stops it with an error instead:
+    callers unmount first (:func:`pyodcr.linux.mounts.unmount_below`).
+    """
+    try:
+        device = os.lstat(path).st_dev
+    except FileNotFoundError:
+        return
+    _remove_below(path, device)
+
+
+def _remove_below(path: Path, device: int) -> None:
+    try:
+        info = os.lstat(path)
+        if not stat.S_ISDIR(info.st_mode):
+            os.unlink(path)
+            return
+        if info.st_dev != device or os.path.ismount(path):
+            raise OSError(errno.EBUSY, "a filesystem is mounted there", str(path))
+        with os.scandir(path) as entries:
+            for entry in entries:
+                if entry.is_dir(follow_symlinks=False):
+                    _remove_below(Path(entry.path), device)
+                else:
+                    os.unlink(entry.path)
+        os.rmdir(path)
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise failed("remove", path, error) from error
