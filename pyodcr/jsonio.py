@@ -14,11 +14,10 @@ A value of the wrong type raises :class:`JsonInvalid`, naming the path (``.netwo
 from __future__ import annotations
 
 import dataclasses
-import functools
 import json
 import types
 import typing
-from collections.abc import Hashable, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from enum import Enum, IntEnum, StrEnum
 from pathlib import Path
@@ -86,10 +85,17 @@ class _Field:
     default: Any  # the default value itself, factories already called once
 
 
-@functools.cache
-def _fields(cls: Hashable) -> tuple[_Field, ...]:
-    assert isinstance(cls, type)
-    assert dataclasses.is_dataclass(cls)
+_known_fields: dict[type, tuple[_Field, ...]] = {}
+
+
+def _fields(cls: type) -> tuple[_Field, ...]:
+    found = _known_fields.get(cls)
+    if found is None:
+        found = _known_fields[cls] = _inspect(cls)
+    return found
+
+
+def _inspect(cls: Any) -> tuple[_Field, ...]:
     hints = typing.get_type_hints(cls)
     found = []
     for field in dataclasses.fields(cls):
