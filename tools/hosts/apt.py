@@ -94,7 +94,9 @@ def mirror() -> str:
     if named := os.environ.get("DEBIAN_MIRROR"):
         return named.rstrip("/")
     release = _os_release()
-    found = pick_mirror(sources(), codename=release.get("VERSION_CODENAME", "")) if release.get("ID") == "debian" else None
+    found = (
+        pick_mirror(sources(), codename=release.get("VERSION_CODENAME", "")) if release.get("ID") == "debian" else None
+    )
     if found is None:
         raise HostError(
             "no debian mirror found in this machine's apt sources",

@@ -1,0 +1,39 @@
+# Everything runs inside the test host (docs/testing.md), which is built on first use: root, Debian packages and PyPI
+# are all it needs. A second run starts in about a second.
+
+TESTHOST := tools/testhost
+INSIDE   := $(TESTHOST) enter --
+SOURCES  := pyodcr tests tools
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test unit integration check shell host clean
+
+help: ## this list
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
+
+demo: host ## checkpoint a Redis, carry it to a second host, go on: through a file, then through S3
+	@$(INSIDE) python tools/demo.py
+
+test: host ## every test; PYTEST_ARGS is passed on: make test PYTEST_ARGS='-k restore -x'
+	@$(INSIDE) pytest $(PYTEST_ARGS)
+
+unit: host ## the tests that need no root, in parallel
+	@$(INSIDE) pytest -n auto tests/unit $(PYTEST_ARGS)
+
+integration: host ## the tests with real runtimes and CRIU
+	@$(INSIDE) pytest tests/integration $(PYTEST_ARGS)
+
+check: host ## format, lint, types, unit tests
+	@$(INSIDE) sh -ec 'ruff format --check .; ruff check .; mypy $(SOURCES); pytest -q -n auto tests/unit'
+
+shell: host ## a shell in the test host, pyodcr installed
+	@$(INSIDE) bash
+
+host: ## build the test host if it is not there
+	@command -v python3 >/dev/null || { apt-get update -q && apt-get install -y --no-install-recommends python3; }
+	@$(TESTHOST) build
+
+clean: ## remove the built host, downloads and caches
+	@$(TESTHOST) clean
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+	@rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis dist

@@ -1,0 +1,71 @@
+"""`tools/testhost build | enter | second`: see docs/testing.md."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from . import cache, session
+from .build import ensure_tree
+from .errors import HostError
+from .venv import ensure_venv
+
+
+def main(argv: Sequence[str]) -> int:
+    """Parse, do, and turn what went wrong into a line and a status."""
+    options = _parser().parse_args(argv)
+    try:
+        status: int = options.run(options)
+    except HostError as error:
+        print(f"testhost: {error}", file=sys.stderr)
+        if error.hint:
+            print(f"  {error.hint}", file=sys.stderr)
+        return session.FAILED
+    except OSError as error:
+        print(f"testhost: {error}", file=sys.stderr)
+        return session.FAILED
+    except KeyboardInterrupt:
+        return 130
+    return status
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="testhost", description="The host that pyodcr's tests and demo run in.")
+    commands = parser.add_subparsers(required=True)
+    build = commands.add_parser("build", help="make the tree and the Python environment, if they are not there yet")
+    build.set_defaults(run=_build)
+    clean = commands.add_parser("clean", help="remove the cache: tree, environment, downloads")
+    clean.set_defaults(run=_clean)
+    enter = commands.add_parser("enter", help="run a command in a fresh test host")
+    enter.add_argument("--name", default="hosta", help="host name (default: %(default)s)")
+    enter.add_argument("--keep", action="store_true", help="leave the scratch directory for a look afterwards")
+    enter.add_argument("command", nargs="+")
+    enter.set_defaults(run=_enter)
+    return parser
+
+
+def _prepare() -> tuple[cache.Cache, Path, Path]:
+    of_machine = cache.Cache.of_machine()
+    tree = ensure_tree(of_machine)
+    return of_machine, tree, ensure_venv(of_machine, tree)
+
+
+def _build(_options: argparse.Namespace) -> int:
+    _prepare()
+    return 0
+
+
+def _clean(_options: argparse.Namespace) -> int:
+    cache.clean(cache.Cache.of_machine())
+    return 0
+
+
+def _enter(options: argparse.Namespace) -> int:
+    of_machine, tree, venv = _prepare()
+    return session.enter(of_machine, tree, venv, options.command, name=options.name, keep=options.keep)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
