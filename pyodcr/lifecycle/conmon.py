@@ -1,0 +1,209 @@
+"""conmon: the monitor that holds a container's stdio, writes its log and its exit file, and outlives us.
+
+conmon runs ``RUNTIME create|restore|exec``, reports the pid over the sync pipe (one JSON line,
+``{"data": PID}`` or ``{"data": -1, "message": ...}``), serves the attach socket, and at the end runs our exit
+command. We never wait for the sync pipe alone: conmon can hang for ever after a killed restore.
+
+Command line and pipes as libpod's ``oci_conmon_common.go`` and conmon's ``src/cli.c`` have them.
+"""
+
+from __future__ import annotations
+
+import select
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from pyodcr import jsonio, process
+from pyodcr.config import Config
+from pyodcr.errors import RuntimeFailed
+from pyodcr.lifecycle.models import ContainerConfig
+from pyodcr.lifecycle.paths import ContainerPaths, Paths
+from pyodcr.lifecycle.runtime import OciRuntime
+from pyodcr.linux import boot, cgroups, files
+
+CREATE_TIMEOUT_S = 240.0  # libpod's ContainerCreateTimeout
+POLL_S = 0.5
+STREAMLESS_LOG_DRIVERS = ("none", "passthrough")
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """The container's init and its monitor, each as pid and start time."""
+
+    pid: int
+    pid_started: int
+    conmon_pid: int
+    conmon_started: int
+
+
+def exit_command(config: Config, paths: Paths, *words: str) -> list[str]:
+    """Our own command line for conmon to run when the container is dead."""
+    command = [sys.executable, "-m", "pyodcr", "--root", str(paths.root), "--runroot", str(paths.runroot)]
+    if config.file is not None:
+        command += ["--config", str(config.file)]
+    command += [*words]
+    return ["--exit-command", command[0], *(part for word in command[1:] for part in ("--exit-command-arg", word))]
+
+
+@contextmanager
+def _pipe() -> Iterator[tuple[socket.socket, socket.socket]]:
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    try:
+        yield ours, theirs
+    finally:
+        ours.close()
+        theirs.close()
+
+
+class Conmon:
+    """Starts monitors. ``config`` and ``paths`` go into the exit command."""
+
+    def __init__(self, config: Config, paths: Paths) -> None:
+        self.config = config
+        self.paths = paths
+
+    def create(self, container: ContainerConfig, runtime: OciRuntime) -> Started:
+        """``RUNTIME create``: the container exists, its init waits for ``start``."""
+        return self._start(container, runtime, [])
+
+    def restore(
+        self,
+        container: ContainerConfig,
+        runtime: OciRuntime,
+        images: Path,
+        options: Sequence[str],
+        *,
+        poll: Callable[[], None] = lambda: None,
+        deadline_s: float | None = None,
+    ) -> Started:
+        """``RUNTIME restore``: the container runs as soon as this returns.
+
+        ``poll`` is called about twice a second while CRIU works and may raise to give up;
+        ``deadline_s`` None waits as long as the restore takes.
+        """
+        words = ["--restore", str(images)]
+        for option in options:
+            words += ["--runtime-opt", option]
+        return self._start(container, runtime, words, poll=poll, deadline_s=deadline_s)
+
+    def _shared(self, container: ContainerConfig, runtime: OciRuntime, place: ContainerPaths) -> list[str]:
+        log = container.log_driver
+        words = ["--api-version", "1", "-c", container.id, "-u", container.id, "-n", container.name]
+        words += ["-r", str(runtime.path), "-b", str(place.bundle), "-p", str(place.pid_file)]
+        words += ["--exit-dir", str(self.paths.exits), "--persist-dir", str(place.persist), "--full-attach"]
+        words += ["-l", log if log in STREAMLESS_LOG_DRIVERS else f"k8s-file:{container.log_path or place.log}"]
+        if container.log_size_bytes > 0:
+            words += ["--log-size-max", str(container.log_size_bytes)]
+        for argument in (*runtime.global_args, "--log-format=json", f"--log={place.oci_log}"):
+            words += ["--runtime-arg", argument]
+        return words
+
+    def _start(
+        self,
+        container: ContainerConfig,
+        runtime: OciRuntime,
+        extra: list[str],
+        *,
+        poll: Callable[[], None] = lambda: None,
+        deadline_s: float | None = CREATE_TIMEOUT_S,
+    ) -> Started:
+        place = self.paths.container(container.id)
+        clear_leftovers(place)
+        words = [str(process.require("conmon")), *self._shared(container, runtime, place)]
+        if container.tty:
+            words.append("-t")
+        elif container.open_stdin:
+            words.append("-i")
+        words += ["--conmon-pidfile", str(container.conmon_pid_file or place.conmon_pid_file)]
+        words += exit_command(self.config, self.paths, "container", "cleanup", container.id)
+        with _pipe() as (sync, sync_theirs), _pipe() as (start, start_theirs):
+            env = {"_OCI_SYNCPIPE": str(sync_theirs.fileno()), "_OCI_STARTPIPE": str(start_theirs.fileno())}
+            fds = (sync_theirs.fileno(), start_theirs.fileno())
+            with process.spawn(
+                [*words, *extra], env=env, pass_fds=fds, new_session=True, stderr=subprocess.DEVNULL
+            ) as child:
+                # conmon waits for the first byte, so its cgroup is right before it forks
+                cgroups.adopt(child.pid, f"{self.config.cgroup_parent}/conmon")
+                start.send(b"\0")
+                start.close()
+            sync_theirs.close()
+            start_theirs.close()
+            if child.returncode != 0:
+                raise RuntimeFailed(f"conmon did not start container {container.name}", status=child.returncode)
+            conmon_pid = _read_pid(Path(container.conmon_pid_file or place.conmon_pid_file))
+            conmon_started = boot.start_time(conmon_pid)
+            pid = _await_pid(sync, runtime, place, container.name, poll, deadline_s)
+        return Started(pid, boot.start_time(pid), conmon_pid, conmon_started)
+
+
+def clear_leftovers(place: ContainerPaths) -> None:
+    """Remove what an earlier monitor left: conmon refuses to bind a socket or make a FIFO that is there."""
+    for path in (place.bundle / "attach", place.bundle / "ctl", place.bundle / "winsz", place.pid_file, place.oci_log):
+        files.remove(path)
+    for path in (place.exit_file, place.persist / "exit", place.persist / "oom", place.conmon_pid_file):
+        files.remove(path)
+    for directory in (place.run, place.persist, place.paths.exits):
+        files.make_directory(directory)
+
+
+def _read_pid(path: Path) -> int:
+    text = files.read(path) or ""
+    return int(text) if text.strip().isdigit() else 0
+
+
+def read_answer(sync: socket.socket) -> tuple[int, str] | None:
+    """conmon's next message: (pid or -status, text); None at the end of the pipe."""
+    with suppress(ConnectionResetError):
+        data = sync.recv(1 << 16)
+        if data:
+            answer = jsonio.loads(data, "conmon's answer")
+            return int(answer.get("data", -1)), str(answer.get("message", ""))
+    return None
+
+
+def _await_pid(
+    sync: socket.socket,
+    runtime: OciRuntime,
+    place: ContainerPaths,
+    name: str,
+    poll: Callable[[], None],
+    deadline_s: float | None,
+) -> int:
+    end = None if deadline_s is None else time.monotonic() + deadline_s
+    while not select.select([sync], [], [], POLL_S)[0]:
+        poll()
+        if end is not None and time.monotonic() > end:
+            raise RuntimeFailed(f"{runtime.name} did not create container {name} in time", status=-1)
+    answer = read_answer(sync)
+    if answer is None or answer[0] <= 0:
+        raise runtime_failed(runtime.name, files.read(place.oci_log) or "", answer[1] if answer else "")
+    return answer[0]
+
+
+def runtime_failed(name: str, log: str, message: str) -> RuntimeFailed:
+    """The runtime's own words: the last error of its JSON log, else what conmon caught of its stderr."""
+    said = message.strip()
+    for line in reversed(log.splitlines()):
+        with suppress(jsonio.JsonInvalid):
+            entry = jsonio.loads(line)
+            if entry.get("level", "error") in ("error", "fatal") and entry.get("msg"):
+                said = str(entry["msg"])
+                break
+    said = " ".join(said.split()) or "it did not say why"
+    return RuntimeFailed(f"{name} failed: {said}", status=1, code=_exec_code(said))
+
+
+def _exec_code(said: str) -> str | None:
+    # libpod tells "not found" from "not executable" by the runtimes' texts as well: exit status 127 or 126
+    lower = said.lower()
+    if "permission denied" in lower or "operation not permitted" in lower or "is a directory" in lower:
+        return "command-not-executable"
+    if "executable file not found" in lower or "no such file or directory" in lower:
+        return "command-not-found"
+    return None

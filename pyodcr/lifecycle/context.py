@@ -1,0 +1,140 @@
+"""What a verb may touch: the state, the locks, the runtimes, storage and network, each made at its first use.
+
+A verb is a function over a :class:`Context` and a container's name. It does its work inside
+:meth:`Context.locked`, which waits for the container's lock, refreshes the snapshot from the kernel,
+and deals with an operation that another process has open on it, or left open when it died.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pyodcr.config import Config
+from pyodcr.errors import Busy, NotFound, WrongState
+from pyodcr.lifecycle import recovery, refresh
+from pyodcr.lifecycle.conmon import Conmon
+from pyodcr.lifecycle.db import Database
+from pyodcr.lifecycle.models import Container, ContainerConfig
+from pyodcr.lifecycle.operations import Operation
+from pyodcr.lifecycle.paths import ContainerPaths, Paths
+from pyodcr.lifecycle.runtime import OciRuntime
+from pyodcr.linux import flock
+
+if TYPE_CHECKING:
+    from pyodcr.lifecycle.network.attach import Networking
+    from pyodcr.lifecycle.network.networks import NetworkStore
+    from pyodcr.lifecycle.storage.imagestore import ImageStore
+    from pyodcr.lifecycle.volumes import VolumeStore
+
+
+def _abort_nothing(_: Mapping[str, str]) -> None:
+    """No destinations are wired in: there is no upload to abort."""
+
+
+class Context:
+    """Everything of one pyodcr root. ``abort_upload`` is given by the engine: uploads belong to a layer above."""
+
+    def __init__(self, config: Config, *, abort_upload: Callable[[Mapping[str, str]], None] = _abort_nothing) -> None:
+        self.config = config
+        self.paths = Paths(config.root, config.runroot)
+        self.db = Database(self.paths.database)
+        self.conmon = Conmon(config, self.paths)
+        self.abort_upload = abort_upload
+        self._refreshed = False
+
+    def close(self) -> None:
+        self.db.close()
+
+    @cached_property
+    def images(self) -> ImageStore:
+        from pyodcr.lifecycle.storage.imagestore import ImageStore
+
+        return ImageStore(self.paths.images)
+
+    @cached_property
+    def volumes(self) -> VolumeStore:
+        from pyodcr.lifecycle.volumes import VolumeStore
+
+        return VolumeStore(self)
+
+    @cached_property
+    def networks(self) -> NetworkStore:
+        from pyodcr.lifecycle.network.networks import NetworkStore
+
+        return NetworkStore(self.paths.networks, self.config.network)
+
+    @cached_property
+    def networking(self) -> Networking:
+        from pyodcr.lifecycle.network.attach import Networking
+
+        return Networking(self.paths, self.config, self.networks)
+
+    def place(self, container: Container | ContainerConfig) -> ContainerPaths:
+        return self.paths.container(container.id)
+
+    def cgroup(self, container: Container | ContainerConfig) -> str:
+        """The container's cgroup, below every hierarchy's root."""
+        config = container.config if isinstance(container, Container) else container
+        return f"{config.cgroup_parent or self.config.cgroup_parent}/{config.id}"
+
+    def runtime(self, container: Container | ContainerConfig) -> OciRuntime:
+        from pyodcr.lifecycle import probe
+
+        config = container.config if isinstance(container, Container) else container
+        path = self.config.runtimes.get(config.runtime) or str(probe.find(self.config, config.runtime))
+        return OciRuntime(config.runtime, Path(path), self.paths.runroot / "runtime" / config.runtime)
+
+    def find(self, ref: str) -> Container:
+        """The recorded snapshot, without a lock: for reading."""
+        self.refresh_after_reboot()
+        return self.db.find(ref)
+
+    def containers(self) -> list[Container]:
+        self.refresh_after_reboot()
+        return self.db.containers()
+
+    @contextmanager
+    def locked(self, ref: str, *, during: str = "") -> Iterator[Container]:
+        """Hold the container's lock and give its refreshed snapshot.
+
+        Another process' open operation on it is :class:`Busy`, unless it is the operation with the ID ``during``;
+        one whose owner has died is recovered first.
+        """
+        found = self.find(ref)
+        with flock.exclusive(self.place(found).lock):
+            container = self.db.get(found.id)
+            operation = self.db.operation(found.id)
+            if operation is not None and operation.id != during:
+                if operation.owner_lives:
+                    raise _busy(container, operation)
+                container = recovery.recover(self, container, operation)
+                if container is None:
+                    raise NotFound(f'no container with name or ID "{ref}" found: no such container')
+            yield refresh.refresh(self, container)
+
+    @contextmanager
+    def locked_live(self, ref: str) -> Iterator[Container]:
+        """As :meth:`locked`, for a container that must be running."""
+        with self.locked(ref) as container:
+            if container.state.pid == 0:
+                raise WrongState(f"container {container.name} is not running: it is {container.status}")
+            yield container
+
+    def refresh_after_reboot(self) -> None:
+        """Once per process: if the states belong to another boot, make them true."""
+        if not self._refreshed:
+            self._refreshed = True
+            refresh.after_reboot(self)
+
+
+def _busy(container: Container, operation: Operation) -> Busy:
+    return Busy(
+        f"container {container.name} is busy: {operation.kind} by process {operation.owner_pid} ({operation.stage})",
+        hint="wait for it to end, or end that process" if operation.owner_pid != os.getpid() else None,
+        operation=operation.id,
+    )

@@ -1,0 +1,109 @@
+"""The operation row: who is in the middle of a checkpoint or restore, and how far.
+
+Such an operation lasts seconds or minutes, so it is not a held lock but a row in the database:
+``ps`` and ``inspect`` read past it, other verbs answer *busy*, and a row whose owner is dead is
+recovered by the next verb on that container. The row is written before the act it announces, so
+whatever kills the owner, what it had made is known: the network lock's kind, the staging directory,
+the upload to abort.
+
+:func:`plan` decides what is left to undo, purely; :mod:`pyodcr.lifecycle.recovery` does it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from pyodcr.jsonio import key
+from pyodcr.linux import boot
+
+
+class Kind(StrEnum):
+    CHECKPOINT = "checkpoint"
+    RESTORE = "restore"
+
+
+class Stage(StrEnum):
+    """How far an operation came; each is recorded before its act begins."""
+
+    PREPARING = "preparing"
+    DUMPING = "dumping"  # the runtime and CRIU were started
+    HOLDING = "holding"  # dumped; stopped at the hook until the archive is whole
+    COMMITTED = "committed"  # the archive is whole and recorded: the container may go
+    RESTORING = "restoring"  # conmon --restore was started
+    FINISHING = "finishing"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Operation:
+    id: str
+    container: str
+    kind: Kind = key("kind")
+    stage: Stage = key("stage")
+    owner_pid: int = key("ownerPid")
+    owner_started: int = key("ownerStarted")  # clock ticks since boot: with the pid, one process for ever
+    boot_id: str = key("bootId")
+    started_at: datetime | None = key("startedAt", None)
+    leave_running: bool = key("leaveRunning", False)
+    netns: str = key("netns", "")
+    cgroup: str = key("cgroup", "")
+    criu_pid: int = key("criuPid", 0)
+    criu_started: int = key("criuStarted", 0)
+    images: str = key("images", "")  # where CRIU writes or reads
+    archive: str = key("archive", "")
+    upload: Mapping[str, str] = key("upload", factory=dict)  # what aborts an unfinished upload
+    imported: bool = key("imported", False)  # a container made by this restore: removed if it fails
+    extra: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def owner_lives(self) -> bool:
+        return self.boot_id == boot.boot_id() and boot.is_alive(self.owner_pid, self.owner_started)
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """What the kernel says of a container whose operation has lost its owner."""
+
+    init_alive: bool
+    criu_alive: bool
+    images_complete: bool  # CRIU writes inventory.img last
+
+
+class Step(StrEnum):
+    """What a recovery does, in the order of :func:`plan`."""
+
+    KILL_CRIU = "kill-criu"  # it did not give up by itself, though nobody answers its hook any more
+    UNLOCK_NETWORK = "unlock-network"  # CRIU's chain or table drops every packet
+    THAW = "thaw"
+    DISCARD_RESTORE = "discard-restore"  # half a process tree: kill it, unmount, delete
+    KEEP_IMAGES = "keep-images"  # the container is gone without a commit: its images are the only copy
+    RECORD_CHECKPOINT = "record-checkpoint"  # the archive is whole, the container gone: say so
+    ABORT_UPLOAD = "abort-upload"
+    REMOVE_STAGING = "remove-staging"
+    REMOVE_CONTAINER = "remove-container"  # an import that never came to life
+    CLOSE = "close"
+
+
+def plan(operation: Operation, seen: Observation) -> tuple[Step, ...]:
+    """The steps that bring a container whose operation was left alone to a true state."""
+    steps: list[Step] = []
+    if operation.kind is Kind.CHECKPOINT:
+        if seen.criu_alive:
+            steps.append(Step.KILL_CRIU)
+        committed = operation.stage in (Stage.COMMITTED, Stage.FINISHING)
+        if seen.init_alive:
+            steps += [Step.UNLOCK_NETWORK, Step.THAW]
+        elif committed:
+            steps.append(Step.RECORD_CHECKPOINT)
+        elif seen.images_complete:
+            steps.append(Step.KEEP_IMAGES)
+        if not committed:
+            steps.append(Step.ABORT_UPLOAD)
+    elif operation.stage is not Stage.FINISHING:
+        steps.append(Step.DISCARD_RESTORE)
+        if operation.imported:
+            steps.append(Step.REMOVE_CONTAINER)
+    return (*steps, Step.REMOVE_STAGING, Step.CLOSE)

@@ -1,0 +1,160 @@
+"""Everything a container needs before its runtime is called: root filesystem, /dev/shm, volumes, network, config.json.
+
+``start`` and ``restore`` share it. Nothing here has to be remembered to be undone: every place is named by the
+container's ID, so :mod:`.teardown` finds what a killed process left.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pyodcr import jsonio
+from pyodcr.errors import NotFound, WrongState
+from pyodcr.lifecycle import teardown
+from pyodcr.lifecycle.models import Container, NetworkOptions
+from pyodcr.lifecycle.network import names
+from pyodcr.lifecycle.spec.finalize import Place, finalize
+from pyodcr.lifecycle.spec.users import UserInfo, lookup
+from pyodcr.lifecycle.storage import overlay
+from pyodcr.linux import files, mounts
+
+if TYPE_CHECKING:
+    from pyodcr.lifecycle.context import Context
+
+NAMESPACE_FILES = {
+    "ipc": "ipc",
+    "network": "net",
+    "pid": "pid",
+    "uts": "uts",
+    "user": "user",
+    "cgroup": "cgroup",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    container: Container
+    rootfs: Path
+    spec: Mapping[str, Any]
+
+
+def mount_rootfs(ctx: Context, container: Container) -> Path:
+    """Mount the container's root filesystem, or find it mounted."""
+    config, place = container.config, ctx.place(container)
+    if config.rootfs and not config.rootfs_overlay:
+        return Path(config.rootfs)
+    merged = overlay.merged(place.layer)
+    if mounts.is_mounted(merged):
+        return merged
+    lowers = [Path(config.rootfs)] if config.rootfs else list(ctx.images.lower_dirs(ctx.images.lookup(config.image_id)))
+    return overlay.mount(place.layer, lowers, label=config.mount_label)
+
+
+def lower_directories(ctx: Context, container: Container) -> tuple[Path, ...]:
+    """The read-only layers below the container's own, topmost first."""
+    config = container.config
+    if config.rootfs:
+        return (Path(config.rootfs),)
+    return ctx.images.lower_dirs(ctx.images.lookup(config.image_id))
+
+
+def prepare(
+    ctx: Context,
+    container: Container,
+    undo: ExitStack,
+    *,
+    networks: Mapping[str, NetworkOptions] | None = None,
+    lock_network: bool = False,
+) -> Prepared:
+    """Set it all up; on failure the caller's ``undo`` takes it down again.
+
+    ``networks`` overrides how the networks are joined (restore keeps dump-time addresses); ``lock_network``
+    puts CRIU's own packet lock into the namespace before an interface comes up.
+    """
+    config, place = container.config, ctx.place(container)
+    namespaces = _joined_namespaces(ctx, container)
+    for directory in (place.bundle, place.run, place.persist, ctx.paths.exits):
+        files.make_directory(directory)
+    undo.callback(teardown.release, ctx, container)
+    rootfs = mount_rootfs(ctx, container)
+    if not config.no_shm and not config.ipc_container:
+        _mount_shm(place.shm, config.shm_size_bytes, config.mount_label)
+    user = lookup(rootfs, config.user, config.groups)
+    volumes = {
+        volume.name: ctx.volumes.prepare(volume, rootfs, (user.uid, user.gid)) for volume in config.named_volumes
+    }
+    overlays = {
+        volume.dest: overlay.mount(place.overlays / str(index), [Path(volume.source)], label=config.mount_label)
+        for index, volume in enumerate(config.overlay_volumes)
+    }
+    attached = ctx.networking.attach(config, place.netns, wanted=networks, locked=lock_network)
+    undo.callback(ctx.networking.detach, config, place.netns, attached.status)
+    container = ctx.db.record(
+        container, netns=str(attached.netns or ""), network_status=attached.status, mountpoint=str(rootfs)
+    )
+    binds = _own_files(ctx, container, rootfs, user)
+    spec = finalize(
+        config,
+        Place(
+            rootfs=rootfs,
+            netns=attached.netns,
+            namespaces=namespaces,
+            binds=binds,
+            volumes=volumes,
+            overlays=overlays,
+            cgroups_path=ctx.cgroup(container),
+            criu_config=place.criu / "criu.conf",
+            user=user,
+        ),
+    )
+    files.write(place.spec, jsonio.dumps(spec))
+    return Prepared(container, rootfs, spec)
+
+
+def _joined_namespaces(ctx: Context, container: Container) -> Mapping[str, str]:
+    found: dict[str, str] = {}
+    for kind, other_id in container.config.namespace_containers.items():
+        try:
+            other = ctx.find(other_id)
+        except NotFound as error:
+            raise NotFound(
+                f"container {container.name} shares the {kind} namespace of {other_id}, which is gone"
+            ) from error
+        if other.state.pid == 0:
+            raise WrongState(
+                f"some dependencies of container {container.name} are not started: {other.name}",
+                code="dependency-not-running",
+                hint=f"pyodcr start {other.name}",
+            )
+        found[kind] = f"/proc/{other.state.pid}/ns/{NAMESPACE_FILES[kind]}"
+    return found
+
+
+def _mount_shm(path: Path, size_bytes: int, label: str) -> None:
+    files.make_directory(path)
+    if mounts.is_mounted(path):
+        return
+    options = f"mode=1777,size={size_bytes}"
+    if label:
+        options += f',context="{label}"'
+    mounts.mount("shm", path, "tmpfs", mounts.MS_NOSUID | mounts.MS_NODEV | mounts.MS_NOEXEC, options)
+
+
+def _own_files(ctx: Context, container: Container, rootfs: Path, user: UserInfo) -> Mapping[str, Path]:
+    """The files of ours that the container sees: destination -> source."""
+    config, place = container.config, ctx.place(container)
+    binds = dict(names.write(place.run, container, rootfs))
+    environment = place.run / ".containerenv"
+    files.write(environment, "", mode=0o644)
+    binds["/run/.containerenv"] = environment
+    if not config.no_shm and not config.ipc_container:
+        binds["/dev/shm"] = place.shm
+    elif config.ipc_container:
+        binds["/dev/shm"] = ctx.paths.container(config.ipc_container).shm
+    taken = {os.path.normpath(mount) for mount in config.mounts}
+    return {dest: source for dest, source in binds.items() if dest not in taken}

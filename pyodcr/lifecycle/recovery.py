@@ -1,0 +1,115 @@
+"""Carrying out what :func:`pyodcr.lifecycle.operations.plan` found left to undo."""
+
+from __future__ import annotations
+
+import os
+import signal
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pyodcr import jsonio
+from pyodcr.lifecycle import teardown
+from pyodcr.lifecycle.models import Container, Status
+from pyodcr.lifecycle.operations import Observation, Operation, Step, plan
+from pyodcr.linux import boot, cgroups, files, mounts, pidfd
+
+if TYPE_CHECKING:
+    from pyodcr.lifecycle.context import Context
+
+CRIU_SETTLES_S = 15.0
+
+
+def observe(ctx: Context, container: Container, operation: Operation) -> Observation:
+    """What is true of the container now.
+
+    Waits for a CRIU that is rolling back: its hook refuses as soon as the owner is dead.
+    """
+    same_boot = operation.boot_id == boot.boot_id()
+    state = container.state
+    criu = (
+        same_boot
+        and operation.criu_pid > 0
+        and not pidfd.wait(operation.criu_pid, operation.criu_started, CRIU_SETTLES_S)
+    )
+    return Observation(
+        init_alive=same_boot and boot.is_alive(state.pid, state.pid_started),
+        criu_alive=criu,
+        images_complete=Path(operation.images, "inventory.img").exists() if operation.images else False,
+    )
+
+
+def recover(ctx: Context, container: Container, operation: Operation) -> Container | None:
+    """Bring the container of a dead owner's operation to a true state; None when it is gone. The lock is held."""
+    current: Container | None = container
+    for step in plan(operation, observe(ctx, container, operation)):
+        assert current is not None or step in (Step.REMOVE_STAGING, Step.CLOSE)
+        current = _carry_out(step, ctx, current, operation)
+    return current
+
+
+def _carry_out(step: Step, ctx: Context, container: Container | None, operation: Operation) -> Container | None:
+    if step is Step.ABORT_UPLOAD:
+        if operation.upload:
+            ctx.abort_upload(operation.upload)
+    elif step is Step.REMOVE_STAGING:
+        staging = ctx.paths.staging(operation.id)
+        mounts.unmount_below(staging)
+        files.remove_tree(staging)
+        files.remove_tree(ctx.paths.hook(operation.id))
+    elif step is Step.CLOSE:
+        ctx.db.remove_operation(operation)
+    elif container is not None:
+        return _act_on(step, ctx, container, operation)
+    return container
+
+
+def _act_on(step: Step, ctx: Context, container: Container, operation: Operation) -> Container | None:
+    if step is Step.KILL_CRIU:
+        with suppress(ProcessLookupError):
+            os.kill(operation.criu_pid, signal.SIGKILL)
+    elif step is Step.UNLOCK_NETWORK:
+        ctx.networking.unlock_leftovers(container.state.pid)
+    elif step is Step.THAW:
+        cgroups.thaw(ctx.cgroup(container))
+    elif step is Step.DISCARD_RESTORE:
+        return teardown.teardown(ctx, container)
+    elif step is Step.KEEP_IMAGES:
+        keep_images(ctx, container, Path(operation.images))
+        return record_checkpoint(ctx, container, operation, archive="")
+    elif step is Step.RECORD_CHECKPOINT:
+        return record_checkpoint(ctx, container, operation, archive=operation.archive)
+    elif step is Step.REMOVE_CONTAINER:
+        from pyodcr.lifecycle.ops.remove import discard
+
+        discard(ctx, container)
+        return None
+    return container
+
+
+def keep_images(ctx: Context, container: Container, images: Path) -> None:
+    """Move a complete set of CRIU images to where ``restore`` looks for it."""
+    target = ctx.place(container).checkpoint
+    if images != target:
+        files.remove_tree(target)
+        os.rename(images, target)
+        files.fsync_directory(target.parent)
+
+
+def record_checkpoint(ctx: Context, container: Container, operation: Operation, *, archive: str) -> Container:
+    """The container went into its checkpoint: clean up after it and say so.
+
+    ``archive`` is the URL of the only copy, empty when the images lie in the container's own directory.
+    """
+    ended = ctx.db.record(container, status=Status.STOPPED, finished_at=jsonio.now(), exited=True, exit_code=0)
+    cleaned = teardown.teardown(ctx, ended)
+    return ctx.db.record(
+        cleaned,
+        "checkpoint",
+        status=Status.EXITED,
+        checkpointed=True,
+        checkpointed_at=jsonio.now(),
+        restored=False,
+        checkpoint_archive=archive,
+        checkpoint_path="" if archive else str(ctx.place(container).checkpoint),
+    )

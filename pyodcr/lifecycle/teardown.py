@@ -1,0 +1,75 @@
+"""Undoing :mod:`.prepare`, from any half state, as often as one likes.
+
+The order matters: what the runtime left mounted first (below it lies the root filesystem), then the
+network, whose namespace the container may still hold, then our own mounts, innermost first.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pyodcr.lifecycle.models import Container, Status
+from pyodcr.linux import cgroups, files, mounts
+
+if TYPE_CHECKING:
+    from pyodcr.lifecycle.context import Context
+
+
+def leave_runtime(ctx: Context, container: Container) -> None:
+    """The runtime forgets the container; whatever is left of it in its cgroup is killed.
+
+    crun answers 0 to ``delete --force`` and leaves a restored container running that it does not know,
+    so the cgroup has the last word, not the runtime.
+    """
+    place, cgroup = ctx.place(container), ctx.cgroup(container)
+    mounts.unmount_below(place.bundle / "criu-root")
+    _unmount_cgroup_yards(container, ctx)
+    cgroups.kill(cgroup)
+    ctx.runtime(container).delete(container.id)
+    cgroups.kill(cgroup)
+    cgroups.remove(cgroup)
+
+
+def _unmount_cgroup_yards(container: Container, ctx: Context) -> None:
+    # a killed CRIU leaves WORK/.criu.cgyard.*, a tmpfs with every controller mounted inside:
+    # removing the bundle would walk into the live cgroup tree
+    bundle = ctx.place(container).bundle
+    for yard in bundle.glob(".criu.cgyard.*"):
+        mounts.unmount_below(yard)
+        files.remove_tree(yard)
+    root = bundle / "criu-root"
+    if root.exists():
+        files.remove_tree(root)
+
+
+def release(ctx: Context, container: Container) -> None:
+    """Network, volumes' overlays, /dev/shm and the root filesystem; mounts held by ``pyodcr mount`` stay."""
+    place = ctx.place(container)
+    ctx.networking.detach(container.config, place.netns, container.state.network_status)
+    mounts.unmount_below(place.overlays)
+    mounts.unmount_below(place.shm)
+    if container.state.mount_count == 0:
+        mounts.unmount_below(place.layer)
+    files.remove_tree(place.overlays)
+    files.remove_tree(place.run)
+
+
+def teardown(ctx: Context, container: Container) -> Container:
+    """All of it, and the state after it: exited where it had run, configured where it had not."""
+    leave_runtime(ctx, container)
+    release(ctx, container)
+    for session in ctx.db.exec_sessions(container.id):
+        ctx.db.remove_exec_session(session.id)
+    status = Status.CONFIGURED if container.status in (Status.CONFIGURED, Status.CREATED) else Status.EXITED
+    return ctx.db.record(
+        container,
+        "cleanup" if status is Status.EXITED else "",
+        status=status,
+        pid=0,
+        pid_started=0,
+        conmon_pid=0,
+        conmon_started=0,
+        netns="",
+        network_status=None,
+        mountpoint=container.state.mountpoint if container.state.mount_count else "",
+    )

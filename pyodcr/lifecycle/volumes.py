@@ -1,0 +1,169 @@
+"""Named volumes: directories of our own that outlive the containers using them.
+
+The first container that mounts a new, empty volume fills it with what its image holds at that place
+(copy-up), once; the rules are libpod's (CVE-2020-1726: never into a volume that holds anything).
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import secrets
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pyodcr import jsonio
+from pyodcr.errors import Ambiguous, Conflict, NotFound, UsageError
+from pyodcr.lifecycle.models import Container, NamedVolume, Volume
+from pyodcr.linux import files, flock, mounts
+
+if TYPE_CHECKING:
+    from pyodcr.lifecycle.context import Context
+
+NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]*\Z")
+
+
+def random_name() -> str:
+    """The name of an anonymous volume: 64 hexadecimal digits."""
+    return secrets.token_hex(32)
+
+
+class VolumeStore:
+    def __init__(self, ctx: Context) -> None:
+        self._db = ctx.db
+        self._root = ctx.paths.volumes
+        self._lock = ctx.paths.locks / "volumes"
+
+    def create(
+        self,
+        name: str = "",
+        *,
+        driver: str = "local",
+        labels: Mapping[str, str] | None = None,
+        options: Mapping[str, str] | None = None,
+        ignore: bool = False,
+        anonymous: bool = False,
+    ) -> Volume:
+        """A new volume; with ``ignore`` an existing one of that name is as good."""
+        name = name or random_name()
+        if not NAME.match(name):
+            raise UsageError(
+                f'volume name "{name}" is not valid', hint="letters, digits, _ . - and a letter or digit first"
+            )
+        if driver != "local":
+            raise UsageError(f'there is no volume driver "{driver}"', hint="the one driver is local")
+        if options:
+            raise UsageError(f"the local driver does not take the option {next(iter(options))}")
+        with flock.exclusive(self._lock):
+            found = self._db.volume(name)
+            if found is not None:
+                if ignore:
+                    return found
+                raise Conflict(f"volume with name {name} already exists", code="name-taken")
+            volume = Volume(
+                name=name,
+                mountpoint=self._root / name / "_data",
+                created_at=jsonio.now(),
+                labels=labels or {},
+                anonymous=anonymous,
+                needs_copy_up=True,
+                needs_chown=True,
+            )
+            files.make_directory(self._root / name)
+            files.make_directory(volume.mountpoint, mode=0o755)
+            self._db.add_volume(volume)
+        return volume
+
+    def list(self) -> Sequence[Volume]:
+        return sorted(self._db.volumes(), key=lambda volume: volume.name)
+
+    def find(self, ref: str) -> Volume:
+        """By name, or the beginning of a name that fits only one."""
+        exact = self._db.volume(ref)
+        if exact is not None:
+            return exact
+        found = [volume for volume in self._db.volumes() if ref and volume.name.startswith(ref)]
+        if len(found) == 1:
+            return found[0]
+        if found:
+            raise Ambiguous(f'more than one volume has a name beginning with "{ref}"', hint="give more of the name")
+        raise NotFound(f'no volume with name "{ref}" found: no such volume', hint="pyodcr volume ls lists them")
+
+    def exists(self, name: str) -> bool:
+        return self._db.volume(name) is not None
+
+    def users(self, name: str) -> Sequence[Container]:
+        return [
+            container
+            for container in self._db.containers()
+            if any(volume.name == name for volume in container.config.named_volumes)
+        ]
+
+    def remove(self, ref: str) -> Volume:
+        """Remove a volume that no container uses, with all it holds."""
+        volume = self.find(ref)
+        with flock.exclusive(self._lock):
+            users = self.users(volume.name)
+            if users:
+                raise Conflict(
+                    f"volume {volume.name} is being used by the following container(s): "
+                    + ", ".join(user.id for user in users),
+                    code="volume-in-use",
+                    hint="remove the containers first, or use --force",
+                )
+            # the row goes last: killed in between, the volume is still there to be removed again
+            mounts.unmount_below(volume.mountpoint)
+            files.remove_tree(volume.mountpoint.parent)
+            self._db.remove_volume(volume.name)
+        return volume
+
+    def sweep(self) -> None:
+        """Remove directories that no row names: left by a `create` that was killed."""
+        with flock.exclusive(self._lock):
+            known = {volume.name for volume in self._db.volumes()}
+            for directory in self._root.iterdir() if self._root.is_dir() else ():
+                if directory.name not in known:
+                    files.remove_tree(directory)
+
+    def prepare(self, use: NamedVolume, rootfs: Path, owner: tuple[int, int]) -> Path:
+        """The directory to mount for ``use``; at the first use filled from the image and given to ``owner``.
+
+        ``rootfs`` is the container's mounted root, whose content is hostile: it is read only
+        through file descriptors that cannot leave it.
+        """
+        with flock.exclusive(self._lock):
+            volume = self._db.volume(use.name)
+            if volume is None:
+                raise NotFound(
+                    f"volume {use.name} does not exist", hint=f"pyodcr volume create {use.name} makes an empty one"
+                )
+            copied = False
+            if volume.needs_copy_up and "nocopy" not in use.options:
+                copied = self._copy_up(volume, use, rootfs)
+            empty = not os.listdir(volume.mountpoint)
+            if volume.needs_chown and (copied or empty):
+                os.chown(volume.mountpoint, *owner)
+            if volume.needs_copy_up or volume.needs_chown:
+                self._db.put_volume(replace(volume, needs_copy_up=volume.needs_copy_up and empty, needs_chown=False))
+        path = volume.mountpoint / use.sub_path.lstrip("/") if use.sub_path else volume.mountpoint
+        if use.sub_path and volume.mountpoint not in path.resolve().parents:
+            raise UsageError(f"subpath {use.sub_path} leaves volume {use.name}")
+        return path
+
+    def _copy_up(self, volume: Volume, use: NamedVolume, rootfs: Path) -> bool:
+        if os.listdir(volume.mountpoint):
+            return False
+        from pyodcr.lifecycle.storage import pack, resolve, unpack
+
+        with resolve.directory(rootfs, use.dest) as source:
+            if source is None or not os.listdir(source):
+                return False
+            with tempfile.TemporaryFile() as spool:
+                plan = pack.scan(source)
+                plan.write(spool)
+                spool.seek(0)
+                unpack.tar(spool, volume.mountpoint)
+        return True
