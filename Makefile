@@ -24,10 +24,11 @@ integration: host ## the tests with real runtimes and CRIU
 	@$(INSIDE) pytest tests/integration $(PYTEST_ARGS)
 
 check: host ## format, lint, types, unit tests
-	@$(INSIDE) sh -ec 'ruff format --check .; ruff check .; mypy $(SOURCES); pytest -q -n auto tests/unit'
+	@$(INSIDE) sh -ec 'ruff format --check . $(TESTHOST); ruff check . $(TESTHOST); mypy --explicit-package-bases $(SOURCES); \
+		pytest -q -n auto tests/unit'
 
 shell: host ## a shell in the test host, pyodcr installed
-	@$(INSIDE) bash
+	@$(INSIDE) bash || :
 
 host: ## build the test host if it is not there
 	@command -v python3 >/dev/null || { apt-get update -q && apt-get install -y --no-install-recommends python3; }

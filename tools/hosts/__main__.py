@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from . import cache, session
+from . import cache, second, session
 from .build import ensure_tree
 from .errors import HostError
 from .venv import ensure_venv
@@ -43,6 +43,11 @@ def _parser() -> argparse.ArgumentParser:
     enter.add_argument("--keep", action="store_true", help="leave the scratch directory for a look afterwards")
     enter.add_argument("command", nargs="+")
     enter.set_defaults(run=_enter)
+    other = commands.add_parser("second", help="inside the test host: run a command in another host beside it")
+    other.add_argument("--name", default="hostb", help="host name (default: %(default)s)")
+    other.add_argument("--address", default="10.99.0.2/24", help="address and prefix length (default: %(default)s)")
+    other.add_argument("command", nargs="*", help="without one: say how to join it, live until stdin ends")
+    other.set_defaults(run=_second)
     return parser
 
 
@@ -65,6 +70,11 @@ def _clean(_options: argparse.Namespace) -> int:
 def _enter(options: argparse.Namespace) -> int:
     of_machine, tree, venv = _prepare()
     return session.enter(of_machine, tree, venv, options.command, name=options.name, keep=options.keep)
+
+
+def _second(options: argparse.Namespace) -> int:
+    idle = not options.command
+    return second.run(options.command or ["cat"], name=options.name, address=options.address, idle=idle)
 
 
 if __name__ == "__main__":

@@ -25,7 +25,7 @@ from pathlib import Path
 from .errors import HostError
 
 DEFAULT_CACHE = Path("/var/cache/pyodcr/testhost")
-_KEPT_S = 3 * 24 * 3600
+_KEPT_S = 24 * 3600
 CHECKOUT = Path(__file__).resolve().parents[2]
 
 
@@ -88,7 +88,7 @@ def locked(path: Path, *, exclusive: bool) -> Iterator[None]:
 
 
 def prune(cache: Cache, prefix: str, *, keep: str) -> None:
-    """Remove the directories `prefix`* that are neither `keep` nor in use, now or lately (another branch's, perhaps)."""
+    """Remove the directories `prefix`* that are neither `keep` nor used, now or lately (by another branch, perhaps)."""
     for path in cache.root.glob(f"{prefix}*"):
         if path.name == keep or not path.is_dir():
             continue

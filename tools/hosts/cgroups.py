@@ -71,6 +71,11 @@ def plan(session: str, mounted: list[Hierarchy]) -> list[tuple[Hierarchy, Path]]
     return [(each, (each.mount if only_v2 else each.own) / f"pyodcr-testhost-{session}") for each in mounted]
 
 
+def members(planned: list[tuple[Hierarchy, Path]]) -> list[Path]:
+    """The cgroups in which the session's own processes sit."""
+    return [path / "init" if hierarchy.is_v2 else path for hierarchy, path in planned]
+
+
 def create(planned: list[tuple[Hierarchy, Path]]) -> None:
     """Make the session's cgroups. A cpuset is born empty and would take no process."""
     for hierarchy, path in planned:
@@ -85,9 +90,8 @@ def join(planned: list[tuple[Hierarchy, Path]]) -> None:
     for _, path in planned:
         (path / "cgroup.procs").write_text("0")
     sc.unshare(sc.CLONE_NEWCGROUP)
-    for hierarchy, path in planned:
+    for (hierarchy, path), leaf in zip(planned, members(planned), strict=True):
         if hierarchy.is_v2:
-            leaf = path / "init"
             leaf.mkdir(exist_ok=True)
             (leaf / "cgroup.procs").write_text("0")
             for controller in (path / "cgroup.controllers").read_text().split():
@@ -126,20 +130,17 @@ def thaw(top: Path) -> None:
                     Path(directory, name).write_text(state)
 
 
-def remove(tops: list[Path], *, patience_s: float = 5) -> None:
-    """Remove the cgroups and all below them, waiting for processes that are on their way out."""
+def remove(tops: list[Path], *, patience_s: float = 5) -> bool:
+    """Remove the cgroups and all below, waiting for processes on their way out. False when some are still there."""
     deadline_s = time.monotonic() + patience_s
-    for top in tops:
-        thaw(top)
-        for directory, _, _ in os.walk(top, topdown=False):
-            while True:
-                try:
+    while True:
+        for top in tops:  # all of them before the first is waited for: one hierarchy's freezer holds every hierarchy's
+            thaw(top)
+        for top in tops:
+            for directory, _, _ in os.walk(top, topdown=False):
+                with suppress(OSError):
                     os.rmdir(directory)
-                except FileNotFoundError:
-                    break
-                except OSError:
-                    if time.monotonic() > deadline_s:
-                        break
-                    time.sleep(0.02)
-                else:
-                    break
+        left = [top for top in tops if top.exists()]
+        if not left or time.monotonic() > deadline_s:
+            return not left
+        time.sleep(0.02)

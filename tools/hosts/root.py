@@ -23,8 +23,8 @@ from .errors import HostError
 
 _SAFE = sc.MS_NOSUID | sc.MS_NODEV | sc.MS_NOEXEC
 _DEVICES = (
-    "null", "zero", "full", "random", "urandom", "tty", "kmsg", "fuse", "kvm", "userfaultfd", "net/tun", "btrfs-control",
-    "loop-control", *(f"loop{number}" for number in range(8)),
+    "null", "zero", "full", "random", "urandom", "tty", "kmsg", "fuse", "kvm", "userfaultfd", "net/tun",
+    "btrfs-control", "loop-control", *(f"loop{number}" for number in range(8)),
 )  # fmt: skip
 _LINKS = {"fd": "/proc/self/fd", "stdin": "fd/0", "stdout": "fd/1", "stderr": "fd/2", "ptmx": "pts/ptmx"}
 
@@ -98,6 +98,7 @@ def _mount_dev(dev: Path) -> None:
     sc.mount("devpts", dev / "pts", "devpts", sc.MS_NOSUID | sc.MS_NOEXEC, "newinstance,gid=5,mode=620,ptmxmode=666")
     sc.mount("tmpfs", dev / "shm", "tmpfs", sc.MS_NOSUID | sc.MS_NODEV, "mode=1777")
     sc.mount("mqueue", dev / "mqueue", "mqueue", _SAFE)
-    if os.isatty(0):  # the terminal's own name lies in a devpts that is not seen here; programs look for one
+    with suppress(OSError):  # no terminal, or one without a name
+        name = os.ttyname(0)  # it lies in a devpts that is not seen here, and programs look for one
         (dev / "console").touch()
-        sc.mount(os.ttyname(0), dev / "console", flags=sc.MS_BIND)
+        sc.mount(name, dev / "console", flags=sc.MS_BIND)

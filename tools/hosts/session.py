@@ -59,11 +59,11 @@ def enter(cache: Cache, tree: Path, venv: Path, argv: Sequence[str], *, name: st
 
             return in_new_pid_namespace(become_host)
         finally:
-            cgroups.remove([path for _, path in planned])
+            gone = cgroups.remove([path for _, path in planned])
             if keep:
                 print(f"testhost: kept {scratch}", file=sys.stderr)
                 (scratch / "keep").touch()
-            else:
+            elif gone:
                 shutil.rmtree(scratch, ignore_errors=True)
             if lock is not None:
                 os.close(lock)
@@ -77,9 +77,10 @@ def _sweep(cache: Cache) -> None:
         lock = _try_lock_directory(scratch)
         if lock is None:
             continue
-        with suppress(FileNotFoundError):
-            cgroups.remove([Path(line) for line in (scratch / "cgroups").read_text().splitlines()])
-        shutil.rmtree(scratch, ignore_errors=True)
+        record = scratch / "cgroups"
+        named = record.read_text().splitlines() if record.exists() else []
+        if cgroups.remove([Path(name) for name in named]):  # else next time: the directory is what remembers them
+            shutil.rmtree(scratch, ignore_errors=True)
         os.close(lock)
 
 
@@ -102,12 +103,16 @@ def in_new_pid_namespace(work: Callable[[], int], *, meanwhile: Callable[[int], 
     The terminal's signals reach the command by themselves; the ones sent to this process alone are passed on. When this
     process is killed the kernel ends the namespace's init, and with it everything inside.
     """
-    sc.unshare(sc.CLONE_NEWPID)
     for number in (signal.SIGINT, signal.SIGQUIT):
         signal.signal(number, signal.SIG_IGN)
+    own_namespace = os.open("/proc/self/ns/pid", os.O_RDONLY | os.O_CLOEXEC)
+    sc.unshare(sc.CLONE_NEWPID)
     pid = os.fork()
     if pid == 0:
         _first_process(work)
+    # Back to our own for further children: none can be forked into a namespace whose init has ended.
+    sc.join_namespace(own_namespace, sc.CLONE_NEWPID)
+    os.close(own_namespace)
 
     def pass_on(number: int, _frame: FrameType | None) -> None:
         with suppress(ProcessLookupError):

@@ -1,4 +1,4 @@
-"""The few system calls that Python's library lacks: mount, umount2, unshare, pivot_root, prctl."""
+"""The few system calls that Python's library lacks: mount, umount2, unshare, setns, pivot_root, prctl."""
 
 from __future__ import annotations
 
@@ -52,6 +52,11 @@ def detach(target: Path) -> None:
 def unshare(flags: int) -> None:
     """unshare(2): os.unshare needs Python 3.12."""
     _check(_libc.unshare(flags), "unshare")
+
+
+def join_namespace(fd: int, kind: int) -> None:
+    """setns(2): os.setns needs Python 3.12."""
+    _check(_libc.setns(fd, kind), "setns")
 
 
 def pivot_root(new_root: Path) -> None:
