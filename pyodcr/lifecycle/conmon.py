@@ -14,20 +14,21 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from pyodcr import jsonio, process
 from pyodcr.config import Config
 from pyodcr.errors import RuntimeFailed
-from pyodcr.lifecycle.models import ContainerConfig
+from pyodcr.lifecycle.models import Container, ContainerConfig, ExecSession
 from pyodcr.lifecycle.paths import ContainerPaths, Paths
 from pyodcr.lifecycle.runtime import OciRuntime
 from pyodcr.linux import boot, cgroups, files
 
 CREATE_TIMEOUT_S = 240.0  # libpod's ContainerCreateTimeout
+ATTACH_TIMEOUT_S = 60.0
 POLL_S = 0.5
 STREAMLESS_LOG_DRIVERS = ("none", "passthrough")
 
@@ -92,18 +93,6 @@ class Conmon:
             words += ["--runtime-opt", option]
         return self._start(container, runtime, words, poll=poll, deadline_s=deadline_s)
 
-    def _shared(self, container: ContainerConfig, runtime: OciRuntime, place: ContainerPaths) -> list[str]:
-        log = container.log_driver
-        words = ["--api-version", "1", "-c", container.id, "-u", container.id, "-n", container.name]
-        words += ["-r", str(runtime.path), "-b", str(place.bundle), "-p", str(place.pid_file)]
-        words += ["--exit-dir", str(self.paths.exits), "--persist-dir", str(place.persist), "--full-attach"]
-        words += ["-l", log if log in STREAMLESS_LOG_DRIVERS else f"k8s-file:{container.log_path or place.log}"]
-        if container.log_size_bytes > 0:
-            words += ["--log-size-max", str(container.log_size_bytes)]
-        for argument in (*runtime.global_args, "--log-format=json", f"--log={place.oci_log}"):
-            words += ["--runtime-arg", argument]
-        return words
-
     def _start(
         self,
         container: ContainerConfig,
@@ -115,31 +104,115 @@ class Conmon:
     ) -> Started:
         place = self.paths.container(container.id)
         clear_leftovers(place)
-        words = [str(process.require("conmon")), *self._shared(container, runtime, place)]
-        if container.tty:
-            words.append("-t")
-        elif container.open_stdin:
-            words.append("-i")
-        words += ["--conmon-pidfile", str(container.conmon_pid_file or place.conmon_pid_file)]
+        pid_file = Path(container.conmon_pid_file or place.conmon_pid_file)
+        words = _shared(container.id, container.name, runtime, place.bundle, place.pid_file, place.oci_log)
+        words += ["--exit-dir", str(self.paths.exits), "--persist-dir", str(place.persist)]
+        words += _log_words(container, place)
+        words += ["--conmon-pidfile", str(pid_file), *_input_words(tty=container.tty, stdin=container.open_stdin)]
         words += exit_command(self.config, self.paths, "container", "cleanup", container.id)
         with _pipe() as (sync, sync_theirs), _pipe() as (start, start_theirs):
-            env = {"_OCI_SYNCPIPE": str(sync_theirs.fileno()), "_OCI_STARTPIPE": str(start_theirs.fileno())}
-            fds = (sync_theirs.fileno(), start_theirs.fileno())
-            with process.spawn(
-                [*words, *extra], env=env, pass_fds=fds, new_session=True, stderr=subprocess.DEVNULL
-            ) as child:
-                # conmon waits for the first byte, so its cgroup is right before it forks
-                cgroups.adopt(child.pid, f"{self.config.cgroup_parent}/conmon")
-                start.send(b"\0")
-                start.close()
-            sync_theirs.close()
-            start_theirs.close()
-            if child.returncode != 0:
-                raise RuntimeFailed(f"conmon did not start container {container.name}", status=child.returncode)
-            conmon_pid = _read_pid(Path(container.conmon_pid_file or place.conmon_pid_file))
+            self._launch([*words, *extra], {"_OCI_SYNCPIPE": sync_theirs, "_OCI_STARTPIPE": start_theirs}, start)
+            conmon_pid = _read_pid(pid_file)
             conmon_started = boot.start_time(conmon_pid)
-            pid = _await_pid(sync, runtime, place, container.name, poll, deadline_s)
+            pid = _await_pid(sync, runtime, place.oci_log, container.name, poll, deadline_s)
         return Started(pid, boot.start_time(pid), conmon_pid, conmon_started)
+
+    def exec(
+        self, container: Container, runtime: OciRuntime, session: ExecSession, spec: Path, *, tty: bool, stdin: bool
+    ) -> ExecMonitor:
+        """``RUNTIME exec`` with the OCI process in the file ``spec``; the command waits for :meth:`ExecMonitor.go`.
+
+        conmon says over the attach pipe that its socket is there, and lets the command run at a second byte
+        over the start pipe, so whoever attaches in between loses no output.
+        """
+        directory = spec.parent
+        log, exits = directory / "oci-log", files.make_directory(directory / "exit")
+        words = _shared(container.id, container.name, runtime, directory, directory / "pid", log, session=session.id)
+        words += ["--exit-dir", str(exits), "-l", "none", *_input_words(tty=tty, stdin=stdin)]
+        words += ["-e", "--exec-attach", "--exec-process-spec", str(spec)]
+        words += exit_command(self.config, self.paths, "container", "cleanup", "--exec", session.id, container.id)
+        with ExitStack() as undo:
+            sync, sync_theirs = undo.enter_context(_pipe())
+            start, start_theirs = undo.enter_context(_pipe())
+            attach, attach_theirs = undo.enter_context(_pipe())
+            pipes = {"_OCI_SYNCPIPE": sync_theirs, "_OCI_STARTPIPE": start_theirs, "_OCI_ATTACHPIPE": attach_theirs}
+            self._launch(words, pipes, start)
+            if not select.select([attach], [], [], ATTACH_TIMEOUT_S)[0] or read_answer(attach) is None:
+                raise runtime_failed(runtime.name, files.read(log) or "", "conmon did not offer its socket")
+            return ExecMonitor(runtime, log, sync, start, undo.pop_all())
+
+    def _launch(self, words: list[str], pipes: Mapping[str, socket.socket], start: socket.socket) -> None:
+        """Start conmon, put it into its cgroup, and let it fork into the background; our copies of its ends are closed.
+
+        Its environment is also the exit command's and the runtime's, so it is a minimal one.
+        """
+        env = {name: str(end.fileno()) for name, end in pipes.items()}
+        fds = tuple(end.fileno() for end in pipes.values())
+        with process.spawn(
+            [process.require("conmon"), *words], env=env, pass_fds=fds, new_session=True, stderr=subprocess.DEVNULL
+        ) as child:
+            # conmon waits for the first byte, so its cgroup is right before it forks
+            cgroups.adopt(child.pid, f"{self.config.cgroup_parent}/conmon")
+            start.send(b"\0")
+        for end in pipes.values():
+            end.close()
+        if child.returncode != 0:
+            raise RuntimeFailed("conmon did not start", status=child.returncode)
+
+
+@dataclass(slots=True)
+class ExecMonitor:
+    """A command about to run in a container, and the pipes to its conmon."""
+
+    runtime: OciRuntime
+    log: Path
+    _sync: socket.socket
+    _start: socket.socket
+    _close: ExitStack
+
+    def close(self) -> None:
+        self._close.close()
+
+    def go(self) -> int:
+        """Let the command run; its pid."""
+        self._start.send(b"\0")
+        return _await_pid(self._sync, self.runtime, self.log, "", lambda: None, CREATE_TIMEOUT_S)
+
+    def status(self) -> int:
+        """Wait for the command to end; its exit status."""
+        answer = read_answer(self._sync)
+        return answer[0] if answer is not None else -1
+
+
+def _shared(
+    container_id: str,
+    name: str,
+    runtime: OciRuntime,
+    bundle: Path,
+    pid_file: Path,
+    log: Path,
+    *,
+    session: str = "",
+) -> list[str]:
+    words = ["--api-version", "1", "-c", container_id, "-u", session or container_id, "-n", name]
+    words += ["-r", str(runtime.path), "-b", str(bundle), "-p", str(pid_file), "--full-attach"]
+    for argument in (*runtime.global_args, "--log-format=json", f"--log={log}"):
+        words += ["--runtime-arg", argument]
+    return words
+
+
+def _log_words(container: ContainerConfig, place: ContainerPaths) -> list[str]:
+    driver = container.log_driver
+    words = ["-l", driver if driver in STREAMLESS_LOG_DRIVERS else f"k8s-file:{container.log_path or place.log}"]
+    if container.log_size_bytes > 0:
+        words += ["--log-size-max", str(container.log_size_bytes)]
+    return words
+
+
+def _input_words(*, tty: bool, stdin: bool) -> list[str]:
+    if tty:
+        return ["-t"]
+    return ["-i"] if stdin else []
 
 
 def clear_leftovers(place: ContainerPaths) -> None:
@@ -170,7 +243,7 @@ def read_answer(sync: socket.socket) -> tuple[int, str] | None:
 def _await_pid(
     sync: socket.socket,
     runtime: OciRuntime,
-    place: ContainerPaths,
+    log: Path,
     name: str,
     poll: Callable[[], None],
     deadline_s: float | None,
@@ -179,10 +252,10 @@ def _await_pid(
     while not select.select([sync], [], [], POLL_S)[0]:
         poll()
         if end is not None and time.monotonic() > end:
-            raise RuntimeFailed(f"{runtime.name} did not create container {name} in time", status=-1)
+            raise RuntimeFailed(f"{runtime.name} did not answer for container {name} in time", status=-1)
     answer = read_answer(sync)
     if answer is None or answer[0] <= 0:
-        raise runtime_failed(runtime.name, files.read(place.oci_log) or "", answer[1] if answer else "")
+        raise runtime_failed(runtime.name, files.read(log) or "", answer[1] if answer else "")
     return answer[0]
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pyodcr.config import Config
-from pyodcr.errors import Busy, NotFound, WrongState
+from pyodcr.errors import Busy, NotFound
 from pyodcr.lifecycle import recovery, refresh
 from pyodcr.lifecycle.conmon import Conmon
 from pyodcr.lifecycle.db import Database
@@ -102,8 +102,9 @@ class Context:
     def locked(self, ref: str, *, during: str = "") -> Iterator[Container]:
         """Hold the container's lock and give its refreshed snapshot.
 
-        Another process' open operation on it is :class:`Busy`, unless it is the operation with the ID ``during``;
-        one whose owner has died is recovered first.
+        Another process' open operation on it is :class:`Busy`; one whose owner has died is recovered first.
+        The owner itself passes its operation's ID as ``during``; then the snapshot is the recorded one, since
+        the death of a container that went into its archive is not an exit.
         """
         found = self.find(ref)
         with flock.exclusive(self.place(found).lock):
@@ -115,15 +116,7 @@ class Context:
                 container = recovery.recover(self, container, operation)
                 if container is None:
                     raise NotFound(f'no container with name or ID "{ref}" found: no such container')
-            yield refresh.refresh(self, container)
-
-    @contextmanager
-    def locked_live(self, ref: str) -> Iterator[Container]:
-        """As :meth:`locked`, for a container that must be running."""
-        with self.locked(ref) as container:
-            if container.state.pid == 0:
-                raise WrongState(f"container {container.name} is not running: it is {container.status}")
-            yield container
+            yield container if during else refresh.refresh(self, container)
 
     def refresh_after_reboot(self) -> None:
         """Once per process: if the states belong to another boot, make them true."""

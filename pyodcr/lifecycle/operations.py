@@ -11,12 +11,15 @@ the upload to abort.
 
 from __future__ import annotations
 
+import os
+import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
+from pyodcr import jsonio
 from pyodcr.jsonio import key
 from pyodcr.linux import boot
 
@@ -107,3 +110,18 @@ def plan(operation: Operation, seen: Observation) -> tuple[Step, ...]:
         if operation.imported:
             steps.append(Step.REMOVE_CONTAINER)
     return (*steps, Step.REMOVE_STAGING, Step.CLOSE)
+
+
+def opened(kind: Kind, container_id: str, **details: Any) -> Operation:
+    """A new operation of this process, not yet recorded."""
+    return Operation(
+        id=secrets.token_hex(8),
+        container=container_id,
+        kind=kind,
+        stage=Stage.PREPARING,
+        owner_pid=os.getpid(),
+        owner_started=boot.own_start_time(),
+        boot_id=boot.boot_id(),
+        started_at=jsonio.now(),
+        **details,
+    )

@@ -116,7 +116,7 @@ def _infos(config: Config, names: tuple[str, ...]) -> Iterator[RuntimeInfo]:
 def _info(config: Config, name: str, path: Path) -> RuntimeInfo:
     try:
         answers = _answers(config.runroot / "runtimes.json", path)
-    except CommandFailed as error:
+    except (CommandFailed, SystemFailed) as error:
         return RuntimeInfo(name, path, "", can_run=False, can_checkpoint=False, why_not=error.message)
     is_crun = answers.program == "crun"
     return judge(

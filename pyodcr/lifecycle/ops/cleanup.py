@@ -1,4 +1,4 @@
-"""cleanup: what conmon's exit command does when a container has died."""
+"""cleanup: what conmon's exit command does when a container, or a command in it, has died."""
 
 from __future__ import annotations
 

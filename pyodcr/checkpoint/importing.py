@@ -1,0 +1,205 @@
+"""From an archive in staging to a container of this host that can be restored.
+
+An archive tells of another host and may be hostile: it arrives verified entry by entry, its spec is rebuilt from an
+allow-list, and whatever this host must have for it (image, networks, bind sources, free names and ports)
+is checked before anything is made.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pyodcr import jsonio
+from pyodcr.checkpoint import capture
+from pyodcr.checkpoint.archive.extract import extract
+from pyodcr.checkpoint.archive.reader import ArchiveReader
+from pyodcr.checkpoint.options import Progress, RestoreOptions
+from pyodcr.errors import ArchiveInvalid, Conflict, NotFound, Unsupported, UsageError
+from pyodcr.lifecycle import probe
+from pyodcr.lifecycle.models import Container, ContainerConfig, ContainerState
+from pyodcr.lifecycle.ops import create
+from pyodcr.lifecycle.spec import allowlist, publish
+from pyodcr.linux import files
+
+if TYPE_CHECKING:
+    from pyodcr.checkpoint.archive.manifest import Manifest
+    from pyodcr.checkpoint.destinations.base import Destination
+    from pyodcr.lifecycle.context import Context
+
+# made anew on this host at every start: libpod removes the same ones from an imported spec
+OWN_MOUNTS = frozenset(
+    {"/dev/shm", "/etc/resolv.conf", "/etc/hostname", "/etc/hosts", "/run/.containerenv", "/run/secrets"}
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Imported:
+    """A container that is not recorded yet, the volumes it brings, and what was left out of it."""
+
+    container: Container
+    new_volumes: tuple[str, ...]
+    warnings: tuple[str, ...]
+
+
+def unpack_archive(source: Destination, staging: Path, progress: Progress, *, expected: str = "") -> Manifest | None:
+    """Read the whole archive into ``staging`` in one pass, and verify it; ``expected`` is the container's ID.
+
+    Raises :class:`ArchiveInvalid` for anything damaged, foreign or hostile; None: a Podman archive without a manifest.
+    """
+    info = source.stat()
+    total = info.size_bytes if info is not None else 0
+    files.make_directory(staging)
+    with source.open() as stream:
+        counted = _Counted(stream, progress, total)
+        reader = ArchiveReader(counted)
+        for entry in reader:
+            extract(entry, staging)
+    for name in (capture.CONFIG, capture.SPEC):
+        if not (staging / name).is_file():
+            raise ArchiveInvalid(f"the archive {source} has no {name}", code="archive-foreign")
+    if not (staging / capture.IMAGES / "inventory.img").is_file():
+        raise ArchiveInvalid(
+            f"the archive {source} holds no complete checkpoint: checkpoint/inventory.img is missing",
+            code="archive-incomplete",
+        )
+    if expected:
+        found = _document(staging, capture.CONFIG).get("id")
+        if found != expected:
+            raise ArchiveInvalid(f"the archive {source} is of another container: {found}", code="archive-replaced")
+    return reader.manifest
+
+
+class _Counted:
+    """A stream that tells how far it was read."""
+
+    def __init__(self, stream: Any, progress: Progress, total: int) -> None:
+        self._stream, self._progress, self._total, self._done = stream, progress, total, 0
+
+    def read(self, size: int = -1) -> bytes:
+        data: bytes = self._stream.read(size)
+        self._done += len(data)
+        self._progress(self._done, self._total)
+        return data
+
+
+def _document(staging: Path, name: str) -> Mapping[str, Any]:
+    try:
+        return jsonio.loads(files.read(staging / name) or "", name)
+    except jsonio.JsonInvalid as error:
+        raise ArchiveInvalid(f"the archive's {error}", code="archive-foreign") from error
+
+
+def import_container(ctx: Context, staging: Path, options: RestoreOptions) -> Imported:
+    """The container of the archive in ``staging``, fitted to this host; nothing is made yet."""
+    try:
+        config = jsonio.decode(ContainerConfig, _document(staging, capture.CONFIG), capture.CONFIG)
+    except jsonio.JsonInvalid as error:
+        raise ArchiveInvalid(f"the archive's {error}", code="archive-foreign") from error
+    if config.dependencies:
+        raise Unsupported("cannot import checkpoints of containers with dependencies", code="has-dependencies")
+    _require_runtime(ctx, config)
+    config = _with_image(ctx, config)
+    spec, dropped = allowlist.rebuild(_document(staging, capture.SPEC))
+    _require_networks(ctx, config)
+    new_volumes = _require_volumes(ctx, config, options)
+    config = replace(
+        config,
+        id=secrets.token_hex(32) if options.name else config.id,
+        name=options.name or config.name,
+        spec={**spec, "mounts": _mounts(spec, config)},
+        created_at=jsonio.now(),
+        cgroup_parent="",
+        cgroup_manager=ctx.config.cgroup_manager,
+        log_path="",
+        pid_file="",
+        conmon_pid_file="",
+        ports=publish.parse(options.publish) if options.publish else config.ports,
+    )
+    config = create.place(ctx, _without_static(config, options))
+    return Imported(Container(config, ContainerState()), new_volumes, dropped)
+
+
+def _require_runtime(ctx: Context, config: ContainerConfig) -> None:
+    wanted = ctx.config.runtime
+    if wanted and wanted != config.runtime:
+        raise UsageError(
+            f"checkpoint archive was created with runtime '{config.runtime}' and cannot be restored "
+            f"with runtime '{wanted}'"
+        )
+    probe.find(ctx.config, config.runtime)
+
+
+def _with_image(ctx: Context, config: ContainerConfig) -> ContainerConfig:
+    if config.rootfs:
+        if not Path(config.rootfs).is_dir():
+            raise NotFound(
+                f"the root filesystem {config.rootfs} of the container is not on this host", code="no-rootfs"
+            )
+        return config
+    try:
+        ctx.images.lookup(config.image_id)
+    except NotFound:
+        image = ctx.images.pull(config.image_name, policy="missing")
+        if image.id != config.image_id:
+            raise NotFound(
+                f"the container was made from image {config.image_id[:12]}, "
+                f"but {config.image_name} is {image.id[:12]} here",
+                code="image-differs",
+                hint="bring that very image here, for instance with skopeo copy and pyodcr image pull",
+            ) from None
+    return config
+
+
+def _require_networks(ctx: Context, config: ContainerConfig) -> None:
+    for name in config.networks:
+        if name != ctx.config.network.default_network:
+            ctx.networks.get(name)
+
+
+def _require_volumes(ctx: Context, config: ContainerConfig, options: RestoreOptions) -> tuple[str, ...]:
+    names = [volume.name for volume in config.named_volumes]
+    if not options.ignore_volumes:
+        for name in names:
+            if ctx.volumes.exists(name):
+                raise Conflict(
+                    f"volume with name {name} already exists. Use --ignore-volumes to not restore content of volumes",
+                    code="volume-exists",
+                )
+    return tuple(name for name in names if not ctx.volumes.exists(name))
+
+
+def _mounts(spec: Mapping[str, Any], config: ContainerConfig) -> list[Any]:
+    """The mounts as asked for: without those that every start adds anew; bind sources must be on this host."""
+    volumes = {volume.dest for volume in config.named_volumes} | {volume.dest for volume in config.overlay_volumes}
+    kept = []
+    for mount in spec.get("mounts", ()):
+        destination = mount["destination"].replace("/var/run/", "/run/", 1)
+        source = str(mount.get("source", ""))
+        if destination in OWN_MOUNTS or destination in volumes:
+            continue
+        if config.static_dir and source.startswith(config.static_dir + "/"):
+            continue  # libpod's generated /etc/passwd and /etc/group, of the source host
+        if mount.get("type") == "bind" and not Path(source).exists():
+            raise NotFound(
+                f"{source}, which the container has mounted on {destination}, is not on this host",
+                code="bind-source-missing",
+                hint="bring it here first: bind mounts do not travel in archives",
+            )
+        kept.append(mount)
+    return kept
+
+
+def _without_static(config: ContainerConfig, options: RestoreOptions) -> ContainerConfig:
+    networks = {
+        name: replace(
+            network,
+            static_ips=() if options.ignore_static_ip else network.static_ips,
+            static_mac="" if options.ignore_static_mac else network.static_mac,
+        )
+        for name, network in config.networks.items()
+    }
+    return replace(config, networks=networks)

@@ -1,0 +1,100 @@
+"""What may be asked of checkpoint and restore, and what they answer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Protocol
+
+from pyodcr.errors import UsageError
+from pyodcr.lifecycle.models import Container
+
+
+class Compression(StrEnum):
+    """The archive's outer form."""
+
+    ZSTD = "zstd"
+    GZIP = "gzip"
+    NONE = "none"
+
+    @classmethod
+    def parse(cls, text: str) -> Compression:
+        try:
+            return cls(text.lower())
+        except ValueError as error:
+            raise UsageError(
+                f'selected compression algorithm ("{text}") not supported. '
+                f"Please select one from: {', '.join(sorted(cls))}"
+            ) from error
+
+
+class Progress(Protocol):
+    """Called with the bytes done so far and the expected total (0: not known)."""
+
+    def __call__(self, done_bytes: int, total_bytes: int) -> None: ...
+
+
+def no_progress(done_bytes: int, total_bytes: int) -> None:
+    del done_bytes, total_bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DumpOptions:
+    """``podman container checkpoint``'s flags, by name; ``export`` is a destination, empty for local images."""
+
+    export: str = ""
+    compression: Compression = Compression.ZSTD
+    leave_running: bool = False
+    keep: bool = False
+    tcp_established: bool = False
+    file_locks: bool = False
+    ignore_rootfs: bool = False
+    ignore_volumes: bool = False
+
+    def __post_init__(self) -> None:
+        for name in ("ignore_rootfs", "ignore_volumes"):
+            if getattr(self, name) and not self.export:
+                raise UsageError(f"--{name.replace('_', '-')} can only be used with --export")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RestoreOptions:
+    """``podman container restore``'s flags, by name; ``source`` is ``--import``."""
+
+    source: str = ""
+    name: str = ""
+    keep: bool = False
+    tcp_established: bool = False
+    file_locks: bool = False
+    ignore_rootfs: bool = False
+    ignore_volumes: bool = False
+    ignore_static_ip: bool = False
+    ignore_static_mac: bool = False
+    publish: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.name and self.tcp_established:
+            raise UsageError("--tcp-established cannot be used with --name")
+        for name in ("name", "ignore_rootfs", "ignore_volumes", "publish"):
+            if getattr(self, name) and not self.source:
+                raise UsageError(f"--{name.replace('_', '-')} can only be used with --import")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """A checkpoint or restore that succeeded.
+
+    Durations are in microseconds, as CRIU's and Podman's statistics are. ``archive`` is the URL it went to or came
+    from, ``archive_bytes`` its size there; ``warnings`` are lines for the user.
+    """
+
+    container: Container
+    duration_us: int
+    runtime_us: int
+    statistics: Mapping[str, int] = field(default_factory=dict)
+    archive: str = ""
+    archive_bytes: int = 0
+    content_bytes: int = 0
+    frozen_us: int = 0
+    warnings: tuple[str, ...] = ()

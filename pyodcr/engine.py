@@ -1,0 +1,258 @@
+"""The façade: wires the parts together, and is the public Python API beside the models.
+
+    with Engine(config.load()) as engine:
+        engine.run(CreateOptions(image="busybox", command=("sleep", "60")))
+        engine.checkpoint("web", DumpOptions(export="s3://backups/web.tar.zst"))
+
+Each method is one verb; what a verb needs is imported when it is called, so that a short command
+(``ps``) does not pay for a long one (``checkpoint --export s3://...``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, BinaryIO, Self
+
+from pyodcr.config import Config
+from pyodcr.lifecycle.context import Context
+from pyodcr.lifecycle.models import Container, Event, Volume
+from pyodcr.lifecycle.options import CreateOptions
+
+if TYPE_CHECKING:
+    from pyodcr.checkpoint.hostcheck import CheckResult
+    from pyodcr.checkpoint.options import DumpOptions, Outcome, Progress, RestoreOptions
+    from pyodcr.lifecycle.attach import Streams
+    from pyodcr.lifecycle.network.networks import NetworkStore
+    from pyodcr.lifecycle.ops.exec import ExecOptions
+    from pyodcr.lifecycle.ops.logs import LogLine, LogOptions
+    from pyodcr.lifecycle.ops.remove import RemoveOptions
+    from pyodcr.lifecycle.ops.stop import StopOptions
+    from pyodcr.lifecycle.storage.imagestore import ImageStore
+
+
+def _abort_upload(config: Config) -> Callable[[Mapping[str, str]], None]:
+    def abort(recovery: Mapping[str, str]) -> None:
+        from pyodcr.checkpoint.destinations import registry
+
+        registry.abort(recovery, config)
+
+    return abort
+
+
+class Engine:
+    """One pyodcr root. Not thread-safe; any number of processes may work on the same root."""
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        self._ctx = Context(config, abort_upload=_abort_upload(config))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._ctx.close()
+
+    # --- stores -----------------------------------------------------------------------------
+
+    @property
+    def images(self) -> ImageStore:
+        return self._ctx.images
+
+    @property
+    def networks(self) -> NetworkStore:
+        return self._ctx.networks
+
+    # --- looking ----------------------------------------------------------------------------
+
+    def containers(self) -> list[Container]:
+        """Every container as it is now; takes no lock and waits for nothing."""
+        from pyodcr.lifecycle import refresh
+
+        return [refresh.shown(container, self._ctx.place(container)) for container in self._ctx.containers()]
+
+    def container(self, ref: str) -> Container:
+        """One container as it is now; :class:`~pyodcr.errors.NotFound`, :class:`~pyodcr.errors.Ambiguous`."""
+        from pyodcr.lifecycle import refresh
+
+        found = self._ctx.find(ref)
+        return refresh.shown(found, self._ctx.place(found))
+
+    def inspect(self, ref: str, *, size: bool = False) -> dict[str, Any]:
+        """``podman container inspect``'s object."""
+        from pyodcr.lifecycle.ops import inspect
+
+        return inspect.inspect(self._ctx, self.container(ref), size=size)
+
+    def logs(self, ref: str, options: LogOptions) -> Iterator[LogLine]:
+        from pyodcr.lifecycle.ops import logs
+
+        return logs.logs(self._ctx, ref, options)
+
+    def diff(self, ref: str) -> Sequence[tuple[str, str]]:
+        """(kind, path): A added, C changed, D deleted, as ``podman diff``."""
+        from pyodcr.lifecycle.ops import diff
+
+        return diff.diff(self._ctx, ref)
+
+    def events(self, *, since: float = 0.0) -> list[tuple[int, Event]]:
+        """Recorded events with their numbers, oldest first; ``since`` in seconds since the epoch."""
+        return self._ctx.db.events(since=since)
+
+    def follow_events(self, after: int) -> list[tuple[int, Event]]:
+        """The events after number ``after``."""
+        return self._ctx.db.events(after=after)
+
+    # --- living -----------------------------------------------------------------------------
+
+    def create(self, options: CreateOptions) -> Container:
+        from pyodcr.lifecycle.ops import create
+
+        return create.create(self._ctx, options)
+
+    def start(self, ref: str, *, before: Callable[[Container], None] = lambda _: None) -> Container:
+        """``before`` is called when the container exists and its init still waits: to attach without losing a byte."""
+        from pyodcr.lifecycle.ops import start
+
+        return start.start(self._ctx, ref, before=before)
+
+    def stop(self, ref: str, options: StopOptions) -> Container:
+        from pyodcr.lifecycle.ops import stop
+
+        return stop.stop(self._ctx, ref, options)
+
+    def kill(self, ref: str, signal: int) -> Container:
+        from pyodcr.lifecycle.ops import stop
+
+        return stop.kill(self._ctx, ref, signal)
+
+    def pause(self, ref: str) -> Container:
+        from pyodcr.lifecycle.ops import pause
+
+        return pause.pause(self._ctx, ref)
+
+    def unpause(self, ref: str) -> Container:
+        from pyodcr.lifecycle.ops import pause
+
+        return pause.unpause(self._ctx, ref)
+
+    def restart(self, ref: str, options: StopOptions) -> Container:
+        from pyodcr.lifecycle.ops import restart
+
+        return restart.restart(self._ctx, ref, options)
+
+    def remove(self, ref: str, options: RemoveOptions) -> Container:
+        from pyodcr.lifecycle.ops import remove
+
+        return remove.remove(self._ctx, ref, options)
+
+    def wait(self, ref: str) -> int:
+        """Wait for a container to die; its exit code."""
+        from pyodcr.lifecycle.ops import stop
+
+        return stop.wait(self._ctx, ref)
+
+    def cleanup(self, container_id: str) -> None:
+        """What conmon's exit command calls."""
+        from pyodcr.lifecycle.ops import cleanup
+
+        cleanup.cleanup(self._ctx, container_id)
+
+    def exec(self, ref: str, options: ExecOptions, streams: Streams) -> int:
+        """Run a command in a running container; its exit code (0 at once when detached)."""
+        from pyodcr.lifecycle.ops import exec as exec_
+
+        return exec_.exec_(self._ctx, ref, options, streams)
+
+    def bundle(self, container: Container) -> Path:
+        """Where the container's attach socket and control FIFO are."""
+        return self._ctx.place(container).bundle
+
+    # --- files ------------------------------------------------------------------------------
+
+    def mount(self, ref: str) -> Path:
+        from pyodcr.lifecycle.ops import mount
+
+        return mount.mount(self._ctx, ref)
+
+    def unmount(self, ref: str, *, force: bool = False) -> Container:
+        from pyodcr.lifecycle.ops import mount
+
+        return mount.unmount(self._ctx, ref, force=force)
+
+    def export(self, ref: str, sink: BinaryIO) -> None:
+        """The root filesystem as a tar."""
+        from pyodcr.lifecycle.ops import export
+
+        export.export(self._ctx, ref, sink)
+
+    # --- volumes, networks, images ----------------------------------------------------------
+
+    def create_volume(
+        self, name: str, *, labels: Mapping[str, str], options: Mapping[str, str], driver: str, ignore: bool
+    ) -> Volume:
+        return self._ctx.volumes.create(name, driver=driver, labels=labels, options=options, ignore=ignore)
+
+    def volumes(self) -> Sequence[Volume]:
+        return self._ctx.volumes.list()
+
+    def volume(self, ref: str) -> Volume:
+        return self._ctx.volumes.find(ref)
+
+    def remove_volume(self, ref: str, *, force: bool) -> Volume:
+        """With ``force`` the containers using it are removed first."""
+        from pyodcr.lifecycle.ops.remove import RemoveOptions
+
+        volume = self._ctx.volumes.find(ref)
+        if force:
+            for user in self._ctx.volumes.users(volume.name):
+                self.remove(user.id, RemoveOptions(force=True))
+        return self._ctx.volumes.remove(volume.name)
+
+    def remove_image(self, ref: str, *, force: bool) -> Any:
+        """Untag or remove; with ``force`` the containers made from it are removed first."""
+        from pyodcr.lifecycle.ops.remove import RemoveOptions
+
+        if force:
+            for user in self._image_users(self._ctx.images.lookup(ref).id):
+                self.remove(user, RemoveOptions(force=True))
+        return self._ctx.images.remove(ref, force=force, in_use=self._image_users)
+
+    def _image_users(self, image_id: str) -> Sequence[str]:
+        return [container.id for container in self._ctx.containers() if container.config.image_id == image_id]
+
+    def network_users(self, name: str) -> Sequence[Container]:
+        return [container for container in self._ctx.containers() if name in container.config.networks]
+
+    # --- checkpoint and restore -------------------------------------------------------------
+
+    def checkpoint(self, ref: str, options: DumpOptions, progress: Progress | None = None) -> Outcome:
+        from pyodcr.checkpoint import dump
+        from pyodcr.checkpoint.options import no_progress
+
+        return dump.checkpoint(self._ctx, ref, options, progress or no_progress)
+
+    def restore(self, ref: str, options: RestoreOptions, progress: Progress | None = None) -> Outcome:
+        """Restore ``ref``, or with ``options.source`` a container from that archive (``ref`` is then empty)."""
+        from pyodcr.checkpoint import restore
+        from pyodcr.checkpoint.options import no_progress
+
+        if options.source:
+            return restore.restore_archive(self._ctx, options, progress or no_progress)
+        return restore.restore(self._ctx, ref, options, progress or no_progress)
+
+    # --- the host ---------------------------------------------------------------------------
+
+    def check_host(self) -> Sequence[CheckResult]:
+        from pyodcr.checkpoint import hostcheck
+
+        return hostcheck.check(self.config)
+
+    def info(self) -> dict[str, Any]:
+        """``podman info``'s object, the parts that apply."""
+        from pyodcr.checkpoint import hostinfo
+
+        return hostinfo.info(self.config, self.containers(), self._ctx.images.list())

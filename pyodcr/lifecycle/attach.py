@@ -1,0 +1,148 @@
+"""The client's side of conmon's attach socket: bytes in, bytes out, until it ends or the user detaches.
+
+Each packet from conmon begins with a byte that says which stream it was (2: stdout, 3: stderr); what we send is
+the container's standard input as it stands. A half-closed socket closes that input (conmon's ``conn_sock.c``).
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import socket
+import struct
+from dataclasses import dataclass
+from pathlib import Path
+
+from pyodcr.errors import SystemFailed
+
+STDOUT, STDERR = 2, 3
+PACKET_BYTES = 1 << 16
+STDIN_BYTES = 8192  # conmon reads no more at once
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Streams:
+    """File descriptors of the user's end; None: not attached. ``detach_keys`` are the raw bytes that detach."""
+
+    stdin: int | None = None
+    stdout: int | None = None
+    stderr: int | None = None
+    detach_keys: bytes = b"\x10\x11"  # ctrl-p ctrl-q
+
+
+class Attachment:
+    """A connection to one container's (or exec session's) monitor."""
+
+    def __init__(self, bundle: Path) -> None:
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        directory = os.open(bundle, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            # a socket's address may hold 107 bytes, a bundle's path more: go through a descriptor of it
+            self._socket.connect(f"/proc/self/fd/{directory}/attach")
+        except OSError as error:
+            self._socket.close()
+            raise SystemFailed(f"cannot attach to {bundle.name}: {str(error.strerror).lower()}") from error
+        finally:
+            os.close(directory)
+
+    def close(self) -> None:
+        self._socket.close()
+
+    def pump(self, streams: Streams) -> bool:
+        """Copy both ways until conmon closes (False) or the detach keys are typed (True)."""
+        keys = KeyWatch(streams.detach_keys)
+        sources = {self._socket.fileno()}
+        if streams.stdin is not None:
+            sources.add(streams.stdin)
+        while True:
+            ready, _, _ = select.select(list(sources), [], [])
+            if self._socket.fileno() in ready and not self._output(streams):
+                return False
+            if streams.stdin is not None and streams.stdin in ready:
+                data = os.read(streams.stdin, STDIN_BYTES)
+                if not data:
+                    sources.discard(streams.stdin)
+                    self._half_close()
+                    continue
+                passed, detached = keys.feed(data)
+                if passed:
+                    self._send(passed)
+                if detached:
+                    return True
+
+    def _output(self, streams: Streams) -> bool:
+        try:
+            packet = self._socket.recv(PACKET_BYTES)
+        except ConnectionResetError:
+            return False
+        if not packet:
+            return False
+        target = {STDOUT: streams.stdout, STDERR: streams.stderr}.get(packet[0])
+        data = memoryview(packet)[1:]
+        while target is not None and data:
+            data = data[os.write(target, data) :]
+        return True
+
+    def _send(self, data: bytes) -> None:
+        try:
+            self._socket.send(data)
+        except (BrokenPipeError, ConnectionResetError):
+            return  # the container is gone; its last output may still be waiting to be read
+
+    def _half_close(self) -> None:
+        try:
+            self._socket.shutdown(socket.SHUT_WR)
+        except OSError:
+            return
+
+
+class KeyWatch:
+    """Finds the detach sequence in what is typed, also when it comes in pieces."""
+
+    def __init__(self, keys: bytes) -> None:
+        self._keys = keys
+        self._matched = 0
+
+    def feed(self, data: bytes) -> tuple[bytes, bool]:
+        """What to pass on, and whether the sequence is complete."""
+        if not self._keys:
+            return data, False
+        out = bytearray()
+        for byte in data:
+            if byte == self._keys[self._matched]:
+                self._matched += 1
+                if self._matched == len(self._keys):
+                    return bytes(out), True
+                continue
+            out += self._keys[: self._matched]
+            self._matched = 1 if byte == self._keys[0] else 0
+            if not self._matched:
+                out.append(byte)
+        return bytes(out), False
+
+
+def resize(bundle: Path, rows: int, columns: int) -> None:
+    """Tell conmon the terminal's size through its control FIFO."""
+    try:
+        fd = os.open(bundle / "ctl", os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError:
+        return  # the container ended just now
+    try:
+        os.write(fd, f"1 {rows} {columns}\n".encode())
+    finally:
+        os.close(fd)
+
+
+def parse_detach_keys(text: str) -> bytes:
+    """``ctrl-p,ctrl-q`` as bytes; an empty text switches detaching off."""
+    keys = bytearray()
+    for part in text.split(",") if text else ():
+        if part.startswith("ctrl-") and len(part) == 6:
+            keys += struct.pack("B", ord(part[5].upper()) - 64)
+        elif len(part) == 1:
+            keys += part.encode()
+        else:
+            from pyodcr.errors import UsageError
+
+            raise UsageError(f'detach keys "{text}" are not valid', hint="for instance ctrl-p,ctrl-q")
+    return bytes(keys)
