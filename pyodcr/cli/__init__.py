@@ -1,0 +1,1 @@
+"""The command line: parse, build an options value, one engine call, print."""

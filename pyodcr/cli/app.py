@@ -1,0 +1,124 @@
+"""The table of commands; a command's module is imported when it is invoked, and only then.
+
+``pyodcr ps`` would otherwise load boto3, zstandard and everything else that some command needs. Help texts
+of the top level stand in the table for the same reason.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from pyodcr import __version__, config
+from pyodcr.cli import session
+from pyodcr.cli.session import new_app
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """Which module defines a command, and its line in the help; ``group``: the module's whole app is meant."""
+
+    module: str
+    help: str
+    group: bool = False
+    hidden: bool = False
+
+
+CONTAINER: Mapping[str, Entry] = {
+    "attach": Entry("attach", "Attach to a running container"),
+    "checkpoint": Entry("checkpoint", "Checkpoint running containers, to disk, a pipe or S3"),
+    "cleanup": Entry("cleanup", "Clean up after a dead container (conmon calls it)", hidden=True),
+    "create": Entry("create", "Create a container without starting it"),
+    "diff": Entry("files", "List what a container changed in its root filesystem"),
+    "exec": Entry("exec", "Run a command in a running container"),
+    "export": Entry("files", "Write a container's root filesystem as a tar archive"),
+    "inspect": Entry("inspect", "Show everything known about containers"),
+    "kill": Entry("lifecycle", "Send a signal to running containers"),
+    "logs": Entry("logs", "Show the output of a container"),
+    "mount": Entry("files", "Mount a container's root filesystem"),
+    "pause": Entry("lifecycle", "Freeze the processes of containers"),
+    "ps": Entry("ps", "List containers"),
+    "restart": Entry("lifecycle", "Stop and start containers"),
+    "restore": Entry("restore", "Restore containers, from local images or an archive"),
+    "rm": Entry("lifecycle", "Remove containers"),
+    "run": Entry("create", "Create and start a container"),
+    "start": Entry("start", "Start containers"),
+    "stop": Entry("lifecycle", "Stop running containers"),
+    "unmount": Entry("files", "Unmount a container's root filesystem"),
+    "unpause": Entry("lifecycle", "Let frozen containers run on"),
+    "wait": Entry("lifecycle", "Wait for containers to die and print their exit codes"),
+}
+TOP: Mapping[str, Entry] = {
+    **{name: entry for name, entry in CONTAINER.items() if not entry.hidden},
+    "container": Entry("container", "The same commands, as `pyodcr container X`", group=True),
+    "events": Entry("events", "Show what happened"),
+    "image": Entry("image", "Import, pull, list and remove images", group=True),
+    "info": Entry("system", "Show facts about this host and this installation"),
+    "network": Entry("network", "Create, list and remove networks", group=True),
+    "system": Entry("system", "Check and describe this host", group=True),
+    "version": Entry("system", "Show versions"),
+    "volume": Entry("volume", "Create, list and remove volumes", group=True),
+}
+
+
+class LazyGroup(TyperGroup):
+    """A group whose commands come from a table of :class:`Entry`."""
+
+    table: Mapping[str, Entry] = TOP
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        del ctx
+        return [name for name, entry in self.table.items() if not entry.hidden]
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        entry = self.table.get(cmd_name)
+        return None if entry is None else load(entry, cmd_name)
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, self.table[name].help) for name in self.list_commands(ctx)])
+
+
+class ContainerGroup(LazyGroup):
+    table = CONTAINER
+
+
+def load(entry: Entry, name: str) -> Any:
+    """The command, from its module."""
+    group = typer.main.get_group(importlib.import_module(f"pyodcr.cli.{entry.module}").app)
+    if entry.group:
+        group.help = entry.help
+        return group
+    return group.commands[name]
+
+
+app = new_app(cls=LazyGroup)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(f"pyodcr version {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def main(
+    ctx: typer.Context,
+    root: Annotated[Path | None, typer.Option(help="Durable state: images, containers, volumes")] = None,
+    runroot: Annotated[Path | None, typer.Option(help="State of this boot")] = None,
+    runtime: Annotated[str | None, typer.Option(help="OCI runtime, by name or path")] = None,
+    config_file: Annotated[Path | None, typer.Option("--config", help="The one configuration file to read")] = None,
+    log_level: Annotated[str, typer.Option(help="debug, info, warning or error")] = "warning",
+    version: Annotated[
+        bool, typer.Option("--version", "-v", callback=_print_version, is_eager=True, help="Print the version")
+    ] = False,
+) -> None:
+    """Checkpoint, restore and migrate Linux containers."""
+    session.log_at(log_level)
+    ctx.obj = config.load(file=config_file, root=root, runroot=runroot, runtime=runtime)
