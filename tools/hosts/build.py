@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,9 +39,10 @@ def ensure_tree(cache: Cache) -> Path:
 
 
 def _build(cache: Cache, tree: Path) -> None:
-    half = cache.root / f"building-{tree.name}"
-    if half.exists():
-        shutil.rmtree(half)
+    for abandoned in cache.root.glob("building-*"):
+        shutil.rmtree(abandoned, ignore_errors=True)
+    half = Path(tempfile.mkdtemp(prefix="building-", dir=cache.root))
+    half.chmod(0o755)
     cache.log.write_text("")
     _install_on_machine(cache, {"debootstrap": "debootstrap"})
     builder = _Builder(cache, half, apt.mirror(), _environment())

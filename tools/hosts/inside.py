@@ -14,6 +14,9 @@ from pathlib import Path
 
 from . import syscalls as sc
 
+# A build that is killed takes its tools with it, however many generations down they are.
+_CONTAINED = ("unshare", "--pid", "--fork", "--kill-child", "--mount-proc", "--propagation=unchanged")
+
 
 def run(
     argv: Sequence[str],
@@ -50,7 +53,12 @@ def run(
         output.write(f"\n$ {' '.join(argv)}\n".encode())
         output.flush()
         child = subprocess.Popen(
-            argv, env=env, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, preexec_fn=enter
+            [*_CONTAINED, *argv],
+            env=env,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            preexec_fn=enter,
         )
         try:
             return child.wait()

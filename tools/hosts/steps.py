@@ -13,7 +13,7 @@ from .errors import HostError
 
 _STARTED_S = time.monotonic()
 _FAILED_DOWNLOAD = re.compile(
-    r"^(?:E: Failed to fetch|Err:\d+|W: Couldn't download|E: Couldn't download|E: Invalid Release|"
+    r"^\s*(?:E: Failed to fetch|Err:\d+|W: Couldn't download|E: Couldn't download|E: Failed getting|E: Invalid Release|"
     r"ERROR: (?:Could not find|No matching|Could not install|HTTP error)|E: Unable to locate package) ?.*$",
     re.MULTILINE,
 )
