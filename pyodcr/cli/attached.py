@@ -1,0 +1,46 @@
+"""Running a container with the user attached to it: `run`, `start --attach`, `attach`."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+
+from pyodcr.cli import terminal
+from pyodcr.engine import Engine
+from pyodcr.lifecycle.attach import Attachment
+from pyodcr.lifecycle.models import Container
+
+DETACHED = 0
+
+
+def follow(
+    engine: Engine,
+    container: Container,
+    attachment: Attachment,
+    *,
+    stdin: bool,
+    detach_keys: str | None,
+    sig_proxy: bool,
+) -> int:
+    """Copy the streams until the container ends; its exit code, or 0 when the user detached."""
+    tty = container.config.tty
+    with ExitStack() as stack:
+        stack.callback(attachment.close)
+        stack.enter_context(terminal.sized(engine.bundle(container), wanted=tty))
+        stack.enter_context(
+            terminal.signals_passed_on(lambda number: engine.kill(container.id, number), wanted=sig_proxy and not tty)
+        )
+        stack.enter_context(terminal.raw(wanted=tty and stdin))
+        if attachment.pump(terminal.streams(stdin=stdin, detach_keys=detach_keys)):
+            return DETACHED
+        return engine.wait(container.id)
+
+
+def start_attached(
+    engine: Engine, ref: str, *, stdin: bool, detach_keys: str | None = None, sig_proxy: bool = True
+) -> int:
+    """Start a container and follow it; its exit code."""
+    attachments: list[Attachment] = []
+    container = engine.start(ref, before=lambda made: attachments.append(Attachment(engine.bundle(made))))
+    if not attachments:  # it runs already
+        attachments.append(Attachment(engine.bundle(container)))
+    return follow(engine, container, attachments[0], stdin=stdin, detach_keys=detach_keys, sig_proxy=sig_proxy)

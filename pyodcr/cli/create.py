@@ -1,0 +1,78 @@
+"""create and run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pyodcr.cli.attached import start_attached
+from pyodcr.cli.createflags import takes_create_options
+from pyodcr.cli.session import PASSES_ARGUMENTS, engine, new_app
+from pyodcr.engine import Engine
+from pyodcr.errors import Conflict, PyodcrError, UsageError
+from pyodcr.lifecycle.models import Container
+from pyodcr.lifecycle.options import CreateOptions
+
+app = new_app()
+
+
+def _create(found: Engine, options: CreateOptions, cidfile: Path | None) -> Container:
+    if cidfile is None:
+        return found.create(options)
+    try:
+        with cidfile.open("x", encoding="ascii") as target:
+            container = found.create(options)
+            target.write(container.id)
+    except FileExistsError as error:
+        raise Conflict(f"container id file exists: {cidfile}", code="cidfile-exists") from error
+    except OSError as error:
+        raise UsageError(f"cannot write {cidfile}: {error.strerror}") from error
+    except PyodcrError:
+        cidfile.unlink(missing_ok=True)
+        raise
+    return container
+
+
+@app.command(context_settings=PASSES_ARGUMENTS)
+@takes_create_options
+def create(ctx: typer.Context, options: CreateOptions, cidfile: Path | None) -> None:
+    """Create a container without starting it, and print its ID."""
+    with engine(ctx) as found:
+        print(_create(found, options, cidfile).id)
+
+
+@app.command(context_settings=PASSES_ARGUMENTS)
+@takes_create_options
+def run(
+    ctx: typer.Context,
+    options: CreateOptions,
+    cidfile: Path | None,
+    detach: Annotated[bool, typer.Option("--detach", "-d", help="Print the ID and leave it running")] = False,
+    attach: Annotated[list[str] | None, typer.Option("--attach", "-a", help="stdin, stdout, stderr")] = None,
+    detach_keys: Annotated[str | None, typer.Option(help="Keys that detach, for instance ctrl-p,ctrl-q")] = None,
+    sig_proxy: Annotated[bool, typer.Option(help="Pass our signals on to it")] = True,
+) -> None:
+    """Create a container and start it; the exit status is its own.
+
+    125: pyodcr failed; 126: the command cannot be run; 127: there is no such command.
+    """
+    if detach and attach:
+        raise UsageError("--detach and --attach cannot be used together")
+    with engine(ctx) as found:
+        container = _create(found, options, cidfile)
+        try:
+            if detach:
+                found.start(container.id)
+                print(container.id)
+                return
+            stdin = options.interactive and (not attach or "stdin" in attach)
+            status = start_attached(found, container.id, stdin=stdin, detach_keys=detach_keys, sig_proxy=sig_proxy)
+        except PyodcrError:
+            if options.rm:
+                found.discard(container.id)
+            raise
+        if options.rm:
+            found.await_removal(container.id)
+    raise typer.Exit(status)
