@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,6 +17,7 @@ from .venv import ensure_venv
 def main(argv: Sequence[str]) -> int:
     """Parse, do, and turn what went wrong into a line and a status."""
     options = _parser().parse_args(argv)
+    os.umask(0o022)
     try:
         status: int = options.run(options)
     except HostError as error:

@@ -37,8 +37,10 @@ class Cache:
 
     @classmethod
     def of_machine(cls) -> Cache:
-        """The cache named by the environment, made if it is not there."""
+        """The cache named by the environment, made if it is not there. Raises HostError, OSError."""
         root = Path(os.environ.get("PYODCR_TESTHOST_CACHE") or DEFAULT_CACHE).absolute()
+        if set(str(root)) & set(":,\\"):
+            raise HostError(f"{root} cannot hold an overlay's layers: its name has a colon, a comma or a backslash")
         root.mkdir(parents=True, exist_ok=True)
         return cls(root)
 
@@ -104,14 +106,10 @@ def prune(cache: Cache, prefix: str, *, keep: str) -> None:
 
 def clean(cache: Cache) -> None:
     """Remove the whole cache. Raises HostError while a session lives in it or a build goes on."""
-    busy = HostError(f"{cache.root} is in use by a session or a build", hint="end it first")
-    lock = try_lock(cache.root / "lock", exclusive=True)
-    if lock is None:
-        raise busy
-    for use in cache.root.glob("*.use"):
-        fd = try_lock(use, exclusive=True)
-        if fd is None:
-            raise busy
-        os.close(fd)
-    shutil.rmtree(cache.root)
-    os.close(lock)
+    with contextlib.ExitStack() as locks:
+        for path in (cache.root / "lock", *cache.root.glob("*.use")):
+            fd = try_lock(path, exclusive=True)
+            if fd is None:
+                raise HostError(f"{cache.root} is in use by a session or a build", hint="end it first")
+            locks.callback(os.close, fd)
+        shutil.rmtree(cache.root)

@@ -20,7 +20,7 @@ from pathlib import Path
 from . import cgroups, init, root
 from . import syscalls as sc
 from .errors import HostError
-from .session import in_new_pid_namespace
+from .session import FAILED, in_new_pid_namespace
 
 _NAMESPACES, _UP = b"n", b"u"
 _UNSHARED = sc.CLONE_NEWNS | sc.CLONE_NEWUTS | sc.CLONE_NEWIPC | sc.CLONE_NEWNET
@@ -101,7 +101,7 @@ def run(argv: Sequence[str], *, name: str, address: str, idle: bool) -> int:
         socket.sethostname(name)
         os.write(tell, _NAMESPACES)
         if not os.read(go, 1):
-            raise HostError("the first host could not lay the link")
+            return FAILED  # the other side could not lay the link, and says so
         link.configure_far_end()
         root.enter(layout, hostname=name)
         os.chdir("/src")

@@ -63,7 +63,7 @@ def _build(cache: Cache, tree: Path, venv: Path) -> None:
         "PIP_ROOT_USER_ACTION": "ignore",
     }
     configs = [path for path in _pip_configs(settings) if path.is_file()]
-    binds = {path: path for path in [*configs, *_local_paths(configs, settings.values())]}
+    binds = {path: path for path in [*configs, *local_paths(configs, settings.values())]}
     binds |= {
         Path("/etc/resolv.conf"): Path("/etc/resolv.conf").resolve(),
         Path("/var/cache/pip"): cache.directory("pip"),
@@ -102,7 +102,7 @@ def _pip_configs(settings: Mapping[str, str]) -> Iterator[Path]:
         yield Path(named)
 
 
-def _local_paths(configs: Iterable[Path], values: Iterable[str]) -> list[Path]:
+def local_paths(configs: Iterable[Path], values: Iterable[str]) -> list[Path]:
     """The files and directories of this machine that pip's settings name: certificates, wheel and index directories."""
     words = [word for value in values for word in value.split()]
     for path in configs:
