@@ -20,7 +20,7 @@ from pyodcr.checkpoint.hook import ANNOTATION
 from pyodcr.checkpoint.options import DumpOptions
 from pyodcr.lifecycle import prepare
 from pyodcr.lifecycle.models import Container
-from pyodcr.lifecycle.storage import diff, overlay, pack
+from pyodcr.lifecycle.storage import diff, pack
 from pyodcr.linux import files, mounts
 
 if TYPE_CHECKING:
@@ -140,11 +140,10 @@ def _rootfs(ctx: Context, container: Container) -> tuple[tuple[str, ...], Tree |
     config, place = container.config, ctx.place(container)
     if config.rootfs and not config.rootfs_overlay:
         return (), None  # a directory of the host, used as it is: it does not travel
-    upper = overlay.upper(place.layer)
-    names = diff.archive_names(diff.changes(upper, prepare.lower_directories(ctx, container)))
+    names = diff.archive_names(diff.changes(place.upper, prepare.lower_directories(ctx, container)))
     if not names.names:
         return names.deleted, None
-    return names.deleted, Tree(ROOTFS, pack.scan(overlay.merged(place.layer), names.names))
+    return names.deleted, Tree(ROOTFS, pack.scan(place.merged, names.names))
 
 
 def _json(value: object) -> bytes:

@@ -12,13 +12,14 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 from pyodcr import process
-from pyodcr.checkpoint import capture, preflight, stats
+from pyodcr.checkpoint import capture, facts, preflight, stats
 from pyodcr.checkpoint.destinations import registry
 from pyodcr.checkpoint.hook import ANNOTATION, HookServer, Question, clear_configuration, write_configuration
 from pyodcr.checkpoint.options import DumpOptions, Outcome, Progress, no_progress
@@ -28,7 +29,7 @@ from pyodcr.lifecycle.models import Container
 from pyodcr.lifecycle.operations import Kind, Operation, Stage, opened
 from pyodcr.lifecycle.ops.remove import discard
 from pyodcr.lifecycle.transitions import Op, require
-from pyodcr.linux import cgroups, files, pidfd
+from pyodcr.linux import boot, cgroups, files, pidfd
 
 if TYPE_CHECKING:
     from pyodcr.checkpoint.destinations.base import Destination
@@ -54,7 +55,9 @@ def checkpoint(ctx: Context, ref: str, options: DumpOptions, progress: Progress 
         )
         operation = replace(operation, images=str(ctx.paths.staging(operation.id) / capture.IMAGES))
         ctx.db.put_operation(operation)
-    return _Dump(ctx, container, options, destination, progress, operation, warnings).run()
+    return _Dump(
+        ctx, container, options, destination, progress, operation, warnings, facts.of_source(ctx, container)
+    ).run()
 
 
 def _look_before(ctx: Context, container: Container, options: DumpOptions) -> tuple[str, ...]:
@@ -86,6 +89,7 @@ class _Dump:
     progress: Progress
     operation: Operation
     warnings: tuple[str, ...]
+    facts: Mapping[str, object]
 
     failure: BaseException | None = None
     handshaken: bool = False
@@ -172,7 +176,7 @@ class _Dump:
             self._record(Stage.DUMPING)
             began = time.monotonic()
             with (
-                (self.work / "runtime.log").open("wb") as log,
+                (self.work / stats.RUNTIME_LOG).open("wb") as log,
                 process.spawn([*words, self.container.id], stdout=log, stderr=log, new_session=True) as child,
             ):
                 ended = os.pidfd_open(child.pid)
@@ -198,7 +202,7 @@ class _Dump:
             if question.stage == "pre-dump":
                 self.handshaken = True
                 self.frozen_from = time.monotonic()
-                self._record(Stage.DUMPING, criu_pid=question.criu, criu_started=process_start(question.criu))
+                self._record(Stage.DUMPING, criu_pid=question.criu, criu_started=boot.start_time(question.criu))
             elif question.stage == "post-dump":
                 if not self.committed and self.failure is None:
                     self._hold()
@@ -235,13 +239,15 @@ class _Dump:
             self._record(self.operation.stage, upload=dict(upload.recovery()))
             with ArchiveWriter(cast(BinaryIO, upload), compression=self.options.compression) as archive:
                 archive.progress = lambda _: self.progress(archive.bytes_in, total)
-                capture.write(found, self.images, archive, stats=stats.write_dump(self.work, self.images))
-                archive.finish(preflight.source_facts(self.ctx, self.container), self._times())
+                capture.write(
+                    found, self.images, archive, stats=stats.write_dump(self.work, self.images, self._held_us())
+                )
+                archive.finish(self.facts, {"held_s": self._held_us() / 1e6})
                 self.content_bytes = archive.bytes_in
             self.archive_bytes = upload.commit().size_bytes
 
-    def _times(self) -> dict[str, float]:
-        return {"held_s": round(time.monotonic() - self.frozen_from, 6)}
+    def _held_us(self) -> int:
+        return int((time.monotonic() - self.frozen_from) * 1e6)
 
     # --- the outcome ------------------------------------------------------------------------
 
@@ -265,9 +271,8 @@ class _Dump:
             recovery.keep_images(self.ctx, container, self.images)
         done = recovery.record_checkpoint(self.ctx, container, self.operation, archive=self.operation.archive)
         self._record(Stage.FINISHING)
-        shared = container.config.net_container
-        if shared:  # CRIU's lock outlives a committed dump and would cut off whoever shares the namespace
-            self.ctx.networking.unlock_leftovers(self.ctx.find(shared).state.pid)
+        if container.config.net_container:  # CRIU's lock outlives a committed dump, and would cut off the other
+            recovery.unlock_network(self.container)
         return done
 
     def _kept_running(self, container: Container) -> Container:
@@ -281,7 +286,7 @@ class _Dump:
         """A CRIU that died leaves its container frozen and its network cut; one that rolled back leaves neither."""
         if cgroups.is_frozen(self.ctx.cgroup(container)):
             cgroups.thaw(self.ctx.cgroup(container))
-        self.ctx.networking.unlock_leftovers(container.state.pid)
+        recovery.unlock_network(container)
 
     def _explain(self, container: Container, *, dead: bool) -> BaseException:
         if dead:
@@ -294,7 +299,7 @@ class _Dump:
             )
         if self.failure is not None:
             return self.failure
-        return stats.diagnose(self.work, "dump", container.name)
+        return stats.dump_failed(self.work, self.ctx.place(container).bundle, container.name)
 
     def _died(self, container: Container) -> PyodcrError:
         if (self.images / "inventory.img").exists():

@@ -15,14 +15,14 @@ from typing import TYPE_CHECKING, Any
 
 from pyodcr import jsonio
 from pyodcr.checkpoint import capture
-from pyodcr.checkpoint.archive.extract import extract
+from pyodcr.checkpoint.archive.extract import extract_to
 from pyodcr.checkpoint.archive.reader import ArchiveReader
 from pyodcr.checkpoint.options import Progress, RestoreOptions
 from pyodcr.errors import ArchiveInvalid, Conflict, NotFound, Unsupported, UsageError
 from pyodcr.lifecycle import probe
-from pyodcr.lifecycle.models import Container, ContainerConfig, ContainerState
+from pyodcr.lifecycle.models import Container, ContainerConfig, ContainerState, PortMapping
 from pyodcr.lifecycle.ops import create
-from pyodcr.lifecycle.spec import allowlist, publish
+from pyodcr.lifecycle.spec import allowlist, observe, ports
 from pyodcr.linux import files
 
 if TYPE_CHECKING:
@@ -54,10 +54,10 @@ def unpack_archive(source: Destination, staging: Path, progress: Progress, *, ex
     total = info.size_bytes if info is not None else 0
     files.make_directory(staging)
     with source.open() as stream:
-        counted = _Counted(stream, progress, total)
-        reader = ArchiveReader(counted)
+        reader = ArchiveReader(stream)
         for entry in reader:
-            extract(entry, staging)
+            extract_to(entry, staging)
+            progress(reader.bytes_in, total)
     for name in (capture.CONFIG, capture.SPEC):
         if not (staging / name).is_file():
             raise ArchiveInvalid(f"the archive {source} has no {name}", code="archive-foreign")
@@ -71,19 +71,6 @@ def unpack_archive(source: Destination, staging: Path, progress: Progress, *, ex
         if found != expected:
             raise ArchiveInvalid(f"the archive {source} is of another container: {found}", code="archive-replaced")
     return reader.manifest
-
-
-class _Counted:
-    """A stream that tells how far it was read."""
-
-    def __init__(self, stream: Any, progress: Progress, total: int) -> None:
-        self._stream, self._progress, self._total, self._done = stream, progress, total, 0
-
-    def read(self, size: int = -1) -> bytes:
-        data: bytes = self._stream.read(size)
-        self._done += len(data)
-        self._progress(self._done, self._total)
-        return data
 
 
 def _document(staging: Path, name: str) -> Mapping[str, Any]:
@@ -103,24 +90,24 @@ def import_container(ctx: Context, staging: Path, options: RestoreOptions) -> Im
         raise Unsupported("cannot import checkpoints of containers with dependencies", code="has-dependencies")
     _require_runtime(ctx, config)
     config = _with_image(ctx, config)
-    spec, dropped = allowlist.rebuild(_document(staging, capture.SPEC))
+    spec, warnings = _rebuilt(_document(staging, capture.SPEC), config)
     _require_networks(ctx, config)
     new_volumes = _require_volumes(ctx, config, options)
     config = replace(
         config,
         id=secrets.token_hex(32) if options.name else config.id,
         name=options.name or config.name,
-        spec={**spec, "mounts": _mounts(spec, config)},
+        spec=spec,
         created_at=jsonio.now(),
         cgroup_parent="",
         cgroup_manager=ctx.config.cgroup_manager,
         log_path="",
         pid_file="",
         conmon_pid_file="",
-        ports=publish.parse(options.publish) if options.publish else config.ports,
+        ports=_published(options.publish) or config.ports,
     )
     config = create.place(ctx, _without_static(config, options))
-    return Imported(Container(config, ContainerState()), new_volumes, dropped)
+    return Imported(Container(config, ContainerState()), new_volumes, warnings)
 
 
 def _require_runtime(ctx: Context, config: ContainerConfig) -> None:
@@ -143,7 +130,7 @@ def _with_image(ctx: Context, config: ContainerConfig) -> ContainerConfig:
     try:
         ctx.images.lookup(config.image_id)
     except NotFound:
-        image = ctx.images.pull(config.image_name, policy="missing")
+        image = ctx.images.pull(config.image_name)
         if image.id != config.image_id:
             raise NotFound(
                 f"the container was made from image {config.image_id[:12]}, "
@@ -172,25 +159,31 @@ def _require_volumes(ctx: Context, config: ContainerConfig, options: RestoreOpti
     return tuple(name for name in names if not ctx.volumes.exists(name))
 
 
-def _mounts(spec: Mapping[str, Any], config: ContainerConfig) -> list[Any]:
-    """The mounts as asked for: without those that every start adds anew; bind sources must be on this host."""
-    volumes = {volume.dest for volume in config.named_volumes} | {volume.dest for volume in config.overlay_volumes}
-    kept = []
-    for mount in spec.get("mounts", ()):
-        destination = mount["destination"].replace("/var/run/", "/run/", 1)
-        source = str(mount.get("source", ""))
-        if destination in OWN_MOUNTS or destination in volumes:
+def _rebuilt(document: Mapping[str, Any], config: ContainerConfig) -> tuple[Mapping[str, Any], tuple[str, ...]]:
+    """The spec from the allow-list, and a line for everything that was left out or reaches out of the container."""
+    own = {volume.dest for volume in config.named_volumes} | {volume.dest for volume in config.overlay_volumes}
+    binds: dict[str, Path] = {}
+    warnings: list[str] = []
+    for destination, source in allowlist.bind_mounts(document).items():
+        # libpod generates /etc/passwd and /etc/group below the source host's own directory
+        if destination in own or (config.static_dir and source.startswith(f"{config.static_dir}/")):
             continue
-        if config.static_dir and source.startswith(config.static_dir + "/"):
-            continue  # libpod's generated /etc/passwd and /etc/group, of the source host
-        if mount.get("type") == "bind" and not Path(source).exists():
+        if not Path(source).exists():
             raise NotFound(
                 f"{source}, which the container has mounted on {destination}, is not on this host",
                 code="bind-source-missing",
                 hint="bring it here first: bind mounts do not travel in archives",
             )
-        kept.append(mount)
-    return kept
+        binds[destination] = Path(source)
+        warnings.append(f"the container has {source} of this host mounted on {destination}")
+    if config.privileged:
+        warnings.append("the container is privileged: it can do anything to this host")
+    spec, dropped = allowlist.rebuild(document, binds=binds, remade=own, privileged=config.privileged)
+    return spec, (*(f"left out of the archive's spec: {line}" for line in dropped), *warnings)
+
+
+def _published(publish: tuple[str, ...]) -> tuple[PortMapping, ...]:
+    return ports.mappings(publish, {}, observe.free_port, publish_all=False)
 
 
 def _without_static(config: ContainerConfig, options: RestoreOptions) -> ContainerConfig:

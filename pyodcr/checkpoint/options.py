@@ -4,29 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from enum import StrEnum
 from typing import Protocol
 
+from pyodcr.checkpoint.archive.compression import Compression
 from pyodcr.errors import UsageError
 from pyodcr.lifecycle.models import Container
 
 
-class Compression(StrEnum):
-    """The archive's outer form."""
-
-    ZSTD = "zstd"
-    GZIP = "gzip"
-    NONE = "none"
-
-    @classmethod
-    def parse(cls, text: str) -> Compression:
-        try:
-            return cls(text.lower())
-        except ValueError as error:
-            raise UsageError(
-                f'selected compression algorithm ("{text}") not supported. '
-                f"Please select one from: {', '.join(sorted(cls))}"
-            ) from error
+def parse_compression(text: str) -> Compression:
+    """``--compress``, with Podman's words for what it does not take."""
+    try:
+        return Compression(text.lower())
+    except ValueError as error:
+        raise UsageError(
+            f'selected compression algorithm ("{text}") not supported. '
+            f"Please select one from: {', '.join(sorted(Compression))}"
+        ) from error
 
 
 class Progress(Protocol):

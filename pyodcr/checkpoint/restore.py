@@ -19,14 +19,14 @@ from typing import TYPE_CHECKING, Any
 from pyodcr import jsonio
 from pyodcr.checkpoint import capture, preflight, stats
 from pyodcr.checkpoint.destinations import registry
-from pyodcr.checkpoint.importing import Imported, import_container, unpack_archive
+from pyodcr.checkpoint.importing import import_container, unpack_archive
 from pyodcr.checkpoint.options import Outcome, Progress, RestoreOptions, no_progress
-from pyodcr.errors import NotFound, PyodcrError, RuntimeFailed, WrongState
+from pyodcr.errors import NotFound, RuntimeFailed
 from pyodcr.lifecycle import prepare, teardown
 from pyodcr.lifecycle.models import Container, NetworkOptions, Status
-from pyodcr.lifecycle.network.reuse import reuse
+from pyodcr.lifecycle.network.status import reuse
 from pyodcr.lifecycle.operations import Kind, Operation, Stage, opened
-from pyodcr.lifecycle.ops.remove import discard
+from pyodcr.lifecycle.recovery import discard_import
 from pyodcr.lifecycle.storage import unpack
 from pyodcr.lifecycle.transitions import Op, require
 from pyodcr.linux import files
@@ -34,7 +34,14 @@ from pyodcr.linux import files
 if TYPE_CHECKING:
     from pyodcr.lifecycle.context import Context
 
-LOCAL_LEFTOVERS = (capture.SHM, capture.NETWORK, "dump.log", "restore.log", "stats-dump", "stats-restore")
+LOCAL_LEFTOVERS = (
+    capture.SHM,
+    capture.NETWORK,
+    stats.DUMP_LOG,
+    stats.RESTORE_LOG,
+    stats.STATS_DUMP,
+    stats.STATS_RESTORE,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,12 +95,22 @@ def restore_archive(ctx: Context, options: RestoreOptions, progress: Progress = 
         close.callback(_close, ctx, operation)
         manifest = unpack_archive(registry.resolve(options.source, ctx.config), staging, progress)
         imported = import_container(ctx, staging, options)
-        operation = replace(operation, container=imported.container.id, cgroup=ctx.cgroup(imported.container))
-        ctx.db.put_operation(operation)
-        container = ctx.db.add(imported.container, "create")
+        operation = replace(
+            operation,
+            container=imported.container.id,
+            cgroup=ctx.cgroup(imported.container),
+            new_volumes=imported.new_volumes,
+        )
+        container = ctx.db.add(imported.container, "create", operation)
+        for volume in imported.container.config.named_volumes:
+            ctx.volumes.create(volume.name, ignore=True, anonymous=volume.anonymous)
         verb = _Restore(ctx, container, options, Source(staging, fresh=True), operation, began)
         outcome = verb.run()
-    return replace(outcome, warnings=imported.warnings, content_bytes=manifest.content_bytes if manifest else 0)
+    return replace(
+        outcome,
+        warnings=imported.warnings,
+        content_bytes=sum(entry.size for entry in manifest.entries) if manifest else 0,
+    )
 
 
 def _close(ctx: Context, operation: Operation) -> None:
@@ -160,7 +177,7 @@ class _Restore:
         ctx, place = self.ctx, self.ctx.place(self.container)
         with ExitStack() as undo:
             files.make_directory(place.criu)
-            files.write(place.criu / "criu.conf", preflight.restore_configuration())
+            files.write(place.criu / "criu.conf", "".join(f"{line}\n" for line in preflight.criu_options()))
             networks = self._networks()
             prepared = prepare.prepare(
                 ctx, self.container, undo, networks=networks, lock_network=self.options.tcp_established
@@ -200,11 +217,9 @@ class _Restore:
 
     def _networks(self) -> Mapping[str, NetworkOptions] | None:
         """How the networks are joined: with the addresses of the dump, unless it is a copy or they are not wanted."""
-        status = self.source.document(capture.NETWORK)
         return reuse(
             self.container.config.networks,
-            status,
-            renamed=bool(self.options.name),
+            None if self.options.name else self.source.document(capture.NETWORK),
             ignore_static_ip=self.options.ignore_static_ip,
             ignore_static_mac=self.options.ignore_static_mac,
         )
@@ -236,7 +251,7 @@ class _Restore:
     def _undo(self) -> None:
         """The ``with`` blocks took everything down; what is left are the records."""
         if self.operation.imported:
-            discard(self.ctx, self.container, volumes=True)
+            discard_import(self.ctx, self.container, self.operation)
         else:
             teardown.teardown(self.ctx, self.container)
 
@@ -244,8 +259,10 @@ class _Restore:
         """conmon's word for a failed restore is the runtime's; CRIU's log knows why."""
         if not isinstance(error, RuntimeFailed):
             return error
-        log = self.ctx.place(self.container).bundle
-        return stats.diagnose(log, "restore", self.container.name) if (log / "restore.log").exists() else error
+        bundle = self.ctx.place(self.container).bundle
+        if not (bundle / stats.RESTORE_LOG).exists():
+            return error
+        return stats.restore_failed(bundle, self.container.name, error.message)
 
     def _consume(self) -> None:
         """A checkpoint is used up by its restore: running it twice would let its files and memory disagree."""

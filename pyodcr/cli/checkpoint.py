@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from pyodcr import jsonio
-from pyodcr.checkpoint.options import Compression, DumpOptions, Outcome
+from pyodcr.checkpoint.options import DumpOptions, Outcome, parse_compression
 from pyodcr.cli import progress
 from pyodcr.cli.failures import for_each
 from pyodcr.cli.lifecycle import All, Names, chosen
@@ -45,7 +45,7 @@ def checkpoint(
         raise UsageError("--compress can only be used with --export")
     options = DumpOptions(
         export=export,
-        compression=Compression.parse(compress or "zstd"),
+        compression=parse_compression(compress or "zstd"),
         leave_running=leave_running,
         keep=keep,
         tcp_established=tcp_established,

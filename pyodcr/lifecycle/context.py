@@ -64,15 +64,13 @@ class Context:
 
     @cached_property
     def networks(self) -> NetworkStore:
-        from pyodcr.lifecycle.network.networks import NetworkStore
-
-        return NetworkStore(self.paths.networks, self.config.network)
+        return self.networking.store
 
     @cached_property
     def networking(self) -> Networking:
         from pyodcr.lifecycle.network.attach import Networking
 
-        return Networking(self.paths, self.config, self.networks)
+        return Networking(self.paths, self.config.network)
 
     def place(self, container: Container | ContainerConfig) -> ContainerPaths:
         return self.paths.container(container.id)
@@ -86,8 +84,8 @@ class Context:
         from pyodcr.lifecycle import probe
 
         config = container.config if isinstance(container, Container) else container
-        path = self.config.runtimes.get(config.runtime) or str(probe.find(self.config, config.runtime))
-        return OciRuntime(config.runtime, Path(path), self.paths.runroot / "runtime" / config.runtime)
+        name = Path(config.runtime).name
+        return OciRuntime(name, probe.find(self.config, config.runtime), self.paths.runroot / "runtime" / name)
 
     def find(self, ref: str) -> Container:
         """The recorded snapshot, without a lock: for reading."""
@@ -113,9 +111,10 @@ class Context:
             if operation is not None and operation.id != during:
                 if operation.owner_lives:
                     raise _busy(container, operation)
-                container = recovery.recover(self, container, operation)
-                if container is None:
+                recovered = recovery.recover(self, container, operation)
+                if recovered is None:
                     raise NotFound(f'no container with name or ID "{ref}" found: no such container')
+                container = recovered
             yield container if during else refresh.refresh(self, container)
 
     def refresh_after_reboot(self) -> None:

@@ -133,14 +133,16 @@ class Database:
             raise Ambiguous(f'more than one container has an ID beginning with "{ref}"', hint="give more of the ID")
         return _container(rows[0])
 
-    def add(self, container: Container, event: str) -> Container:
-        """A new container; :class:`Conflict` when its name or ID is taken."""
+    def add(self, container: Container, event: str, operation: Operation | None = None) -> Container:
+        """A new container, with the operation that makes it; :class:`Conflict` when its name or ID is taken."""
         try:
             with self._writing() as connection:
                 connection.execute(
                     "INSERT INTO container VALUES (?, ?, ?, ?, ?)",
                     (container.id, container.name, container.status, _json(container.config), _json(container.state)),
                 )
+                if operation is not None:
+                    _put_operation(connection, operation)
                 _tell(connection, container, event)
         except sqlite3.IntegrityError as error:
             raise self._taken(container) from error
@@ -249,10 +251,7 @@ class Database:
 
     def put_operation(self, operation: Operation) -> None:
         with self._writing() as connection:
-            connection.execute(
-                "INSERT OR REPLACE INTO operation VALUES (?, ?, ?)",
-                (operation.id, operation.container, _json(operation)),
-            )
+            _put_operation(connection, operation)
 
     def remove_operation(self, operation: Operation) -> None:
         with self._writing() as connection:
@@ -293,6 +292,12 @@ def _container(row: tuple[Any, ...]) -> Container:
 
 def _no_container(ref: str) -> NotFound:
     return NotFound(f'no container with name or ID "{ref}" found: no such container', hint="pyodcr ps --all lists them")
+
+
+def _put_operation(connection: sqlite3.Connection, operation: Operation) -> None:
+    connection.execute(
+        "INSERT OR REPLACE INTO operation VALUES (?, ?, ?)", (operation.id, operation.container, _json(operation))
+    )
 
 
 def _keep_exit_code(connection: sqlite3.Connection, container: Container) -> None:

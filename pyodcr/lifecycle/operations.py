@@ -58,6 +58,7 @@ class Operation:
     images: str = key("images", "")  # where CRIU writes or reads
     archive: str = key("archive", "")
     upload: Mapping[str, str] = key("upload", factory=dict)  # what aborts an unfinished upload
+    new_volumes: tuple[str, ...] = key("newVolumes", ())  # made by an import, removed with it
     imported: bool = key("imported", False)  # a container made by this restore: removed if it fails
     extra: Mapping[str, Any] = field(default_factory=dict)
 

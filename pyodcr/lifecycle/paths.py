@@ -106,6 +106,15 @@ class ContainerPaths:
         return self.bundle / "layer"
 
     @property
+    def upper(self) -> Path:
+        """What the container changed in its root filesystem (overlayfs' upperdir)."""
+        return self.layer / "diff"
+
+    @property
+    def merged(self) -> Path:
+        return self.layer / "merged"
+
+    @property
     def overlays(self) -> Path:
         return self.bundle / "overlays"
 

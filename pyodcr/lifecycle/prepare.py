@@ -6,7 +6,6 @@ container's ID, so :mod:`.teardown` finds what a killed process left.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -19,7 +18,7 @@ from pyodcr.lifecycle import teardown
 from pyodcr.lifecycle.models import Container, NetworkOptions
 from pyodcr.lifecycle.network import names
 from pyodcr.lifecycle.spec.finalize import Place, finalize
-from pyodcr.lifecycle.spec.users import UserInfo, lookup
+from pyodcr.lifecycle.spec.users import lookup
 from pyodcr.lifecycle.storage import overlay
 from pyodcr.linux import files, mounts
 
@@ -48,11 +47,7 @@ def mount_rootfs(ctx: Context, container: Container) -> Path:
     config, place = container.config, ctx.place(container)
     if config.rootfs and not config.rootfs_overlay:
         return Path(config.rootfs)
-    merged = overlay.merged(place.layer)
-    if mounts.is_mounted(merged):
-        return merged
-    lowers = [Path(config.rootfs)] if config.rootfs else list(ctx.images.lower_dirs(ctx.images.lookup(config.image_id)))
-    return overlay.mount(place.layer, lowers, label=config.mount_label)
+    return overlay.mount(place.layer, lower_directories(ctx, container), label=config.mount_label)
 
 
 def lower_directories(ctx: Context, container: Container) -> tuple[Path, ...]:
@@ -92,12 +87,15 @@ def prepare(
         volume.dest: overlay.mount(place.overlays / str(index), [Path(volume.source)], label=config.mount_label)
         for index, volume in enumerate(config.overlay_volumes)
     }
-    attached = ctx.networking.attach(config, place.netns, wanted=networks, locked=lock_network)
-    undo.callback(ctx.networking.detach, config, place.netns, attached.status)
+    shared = namespaces.get("network")
+    attached = ctx.networking.attach(
+        config, netns_path=Path(shared) if shared else place.netns, wanted=networks, locked=lock_network
+    )
     container = ctx.db.record(
         container, netns=str(attached.netns or ""), network_status=attached.status, mountpoint=str(rootfs)
     )
-    binds = _own_files(ctx, container, rootfs, user)
+    names.write(place.run, config, attached.status)
+    binds = _own_files(ctx, container)
     spec = finalize(
         config,
         Place(
@@ -145,16 +143,16 @@ def _mount_shm(path: Path, size_bytes: int, label: str) -> None:
     mounts.mount("shm", path, "tmpfs", mounts.MS_NOSUID | mounts.MS_NODEV | mounts.MS_NOEXEC, options)
 
 
-def _own_files(ctx: Context, container: Container, rootfs: Path, user: UserInfo) -> Mapping[str, Path]:
+def _own_files(ctx: Context, container: Container) -> Mapping[str, Path]:
     """The files of ours that the container sees: destination -> source."""
     config, place = container.config, ctx.place(container)
-    binds = dict(names.write(place.run, container, rootfs))
-    environment = place.run / ".containerenv"
-    files.write(environment, "", mode=0o644)
-    binds["/run/.containerenv"] = environment
-    if not config.no_shm and not config.ipc_container:
-        binds["/dev/shm"] = place.shm
-    elif config.ipc_container:
-        binds["/dev/shm"] = ctx.paths.container(config.ipc_container).shm
-    taken = {os.path.normpath(mount) for mount in config.mounts}
-    return {dest: source for dest, source in binds.items() if dest not in taken}
+    files.write(place.run / ".containerenv", "", mode=0o644)
+    named = ctx.paths.container(config.net_container).run if config.net_container else place.run
+    found = {
+        "/etc/hosts": named / "hosts",
+        "/etc/resolv.conf": named / "resolv.conf",
+        "/etc/hostname": place.run / "hostname",
+        "/run/.containerenv": place.run / ".containerenv",
+        "/dev/shm": (ctx.paths.container(config.ipc_container) if config.ipc_container else place).shm,
+    }
+    return {destination: source for destination, source in found.items() if source.exists()}

@@ -73,13 +73,18 @@ def runtimes(config: Config) -> tuple[RuntimeInfo, ...]:
     return tuple(_infos(config, _names(config)))
 
 
+def runtime(config: Config, name: str) -> RuntimeInfo:
+    """The runtime of that name. Raises :class:`ToolNotFound`."""
+    return _info(config, name, find(config, name))
+
+
 def default_runtime(config: Config) -> RuntimeInfo:
     """The configured runtime, else the first that can checkpoint, else the first that can run a container.
 
     Raises :class:`ToolNotFound` where there is none.
     """
     if config.runtime:
-        return _info(config, config.runtime, find(config, config.runtime))
+        return runtime(config, config.runtime)
     runs = None
     for info in _infos(config, _names(config)):
         if info.can_checkpoint:
@@ -110,7 +115,7 @@ def _names(config: Config) -> tuple[str, ...]:
 def _infos(config: Config, names: tuple[str, ...]) -> Iterator[RuntimeInfo]:
     for name in names:
         with suppress(ToolNotFound):
-            yield _info(config, name, find(config, name))
+            yield runtime(config, name)
 
 
 def _info(config: Config, name: str, path: Path) -> RuntimeInfo:
@@ -124,7 +129,7 @@ def _info(config: Config, name: str, path: Path) -> RuntimeInfo:
         path,
         answers,
         libcriu=_libcriu() if is_crun else Libcriu.ABSENT,
-        cgroups_refused=is_crun and _hybrid_with_controllers(),
+        cgroups_refused=is_crun and crun_refuses_cgroups(),
     )
 
 
@@ -210,8 +215,8 @@ def _libcriu() -> Libcriu:
     return Libcriu.FIT if hasattr(library, "criu_set_config_file") else Libcriu.OLD
 
 
-def _hybrid_with_controllers() -> bool:
-    """crun's own rule (libcrun/cgroup.c, libcrun_cgroup_enter)."""
+def crun_refuses_cgroups() -> bool:
+    """A hybrid layout with controllers in its v2 part: crun's own rule (libcrun/cgroup.c, libcrun_cgroup_enter)."""
     if cgroups.layout() is not cgroups.Layout.HYBRID:
         return False
     controllers = files.read(Path("/sys/fs/cgroup/unified/cgroup.controllers"))

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from pyodcr import jsonio
 from pyodcr.lifecycle import teardown
 from pyodcr.lifecycle.models import Container, Status
+from pyodcr.lifecycle.network import packetlock
 from pyodcr.lifecycle.operations import Observation, Operation, Step, plan
 from pyodcr.linux import boot, cgroups, files, mounts, pidfd
 
@@ -69,7 +70,7 @@ def _act_on(step: Step, ctx: Context, container: Container, operation: Operation
         with suppress(ProcessLookupError):
             os.kill(operation.criu_pid, signal.SIGKILL)
     elif step is Step.UNLOCK_NETWORK:
-        ctx.networking.unlock_leftovers(container.state.pid)
+        unlock_network(container)
     elif step is Step.THAW:
         cgroups.thaw(ctx.cgroup(container))
     elif step is Step.DISCARD_RESTORE:
@@ -80,11 +81,26 @@ def _act_on(step: Step, ctx: Context, container: Container, operation: Operation
     elif step is Step.RECORD_CHECKPOINT:
         return record_checkpoint(ctx, container, operation, archive=operation.archive)
     elif step is Step.REMOVE_CONTAINER:
-        from pyodcr.lifecycle.ops.remove import discard
-
-        discard(ctx, container)
+        discard_import(ctx, container, operation)
         return None
     return container
+
+
+def discard_import(ctx: Context, container: Container, operation: Operation) -> None:
+    """Remove a container that an import made, and the volumes that came with it."""
+    from pyodcr.lifecycle.ops.remove import discard
+
+    discard(ctx, container)
+    for name in operation.new_volumes:
+        if ctx.volumes.exists(name):
+            ctx.volumes.remove(name)
+
+
+def unlock_network(container: Container) -> None:
+    """Remove CRIU's packet lock from the container's own network namespace; the host's network never has one."""
+    netns = Path(container.state.netns)
+    if container.state.netns and netns.exists():
+        packetlock.unlock(netns)
 
 
 def keep_images(ctx: Context, container: Container, images: Path) -> None:

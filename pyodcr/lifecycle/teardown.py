@@ -6,9 +6,11 @@ network, whose namespace the container may still hold, then our own mounts, inne
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 from pyodcr.lifecycle.models import Container, Status
+from pyodcr.lifecycle.storage import overlay
 from pyodcr.linux import cgroups, files, mounts
 
 if TYPE_CHECKING:
@@ -45,13 +47,14 @@ def _unmount_cgroup_yards(container: Container, ctx: Context) -> None:
 def release(ctx: Context, container: Container) -> None:
     """Network, volumes' overlays, /dev/shm and the root filesystem; mounts held by ``pyodcr mount`` stay."""
     place = ctx.place(container)
-    ctx.networking.detach(container.config, place.netns, container.state.network_status)
-    mounts.unmount_below(place.overlays)
-    mounts.unmount_below(place.shm)
-    if container.state.mount_count == 0:
-        mounts.unmount_below(place.layer)
-    files.remove_tree(place.overlays)
-    files.remove_tree(place.run)
+    with ExitStack() as steps:  # each is done, whatever the one before raised; the last one stands first
+        steps.callback(files.remove_tree, place.run)
+        steps.callback(files.remove_tree, place.overlays)
+        if container.state.mount_count == 0:
+            steps.callback(overlay.unmount, place.layer)
+        for below in (place.shm, place.overlays):
+            steps.callback(mounts.unmount_below, below)
+        steps.callback(ctx.networking.detach, container.config, place.netns, container.state.network_status)
 
 
 def teardown(ctx: Context, container: Container) -> Container:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from pyodcr import jsonio
 from pyodcr.errors import Ambiguous, Conflict, NotFound, UsageError
 from pyodcr.lifecycle.models import Container, NamedVolume, Volume
-from pyodcr.linux import files, flock, mounts
+from pyodcr.linux import files, flock, mounts, rooted
 
 if TYPE_CHECKING:
     from pyodcr.lifecycle.context import Context
@@ -156,14 +156,19 @@ class VolumeStore:
     def _copy_up(self, volume: Volume, use: NamedVolume, rootfs: Path) -> bool:
         if os.listdir(volume.mountpoint):
             return False
-        from pyodcr.lifecycle.storage import pack, resolve, unpack
+        from pyodcr.lifecycle.storage import pack, unpack
 
-        with resolve.directory(rootfs, use.dest) as source:
-            if source is None or not os.listdir(source):
+        try:
+            source = rooted.open_below(rootfs, use.dest, os.O_RDONLY | os.O_DIRECTORY)
+        except OSError:  # the image has nothing there, or no directory
+            return False
+        try:
+            if not os.listdir(source):
                 return False
             with tempfile.TemporaryFile() as spool:
-                plan = pack.scan(source)
-                plan.write(spool)
+                pack.scan(Path(f"/proc/self/fd/{source}")).write(spool)
                 spool.seek(0)
                 unpack.tar(spool, volume.mountpoint)
+        finally:
+            os.close(source)
         return True

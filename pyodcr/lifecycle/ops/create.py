@@ -2,28 +2,45 @@
 
 from __future__ import annotations
 
-import os
 import secrets
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from pyodcr.lifecycle import probe
+from pyodcr import jsonio
+from pyodcr.errors import UsageError
+from pyodcr.lifecycle import probe, volumes
 from pyodcr.lifecycle.models import Container, ContainerConfig, ContainerState
 from pyodcr.lifecycle.options import CreateOptions
-from pyodcr.lifecycle.spec.build import Host, ImageDefaults, build
+from pyodcr.lifecycle.spec import names, observe
+from pyodcr.lifecycle.spec.build import build
+from pyodcr.lifecycle.spec.facts import Host, ImageDefaults
 
 if TYPE_CHECKING:
     from pyodcr.lifecycle.context import Context
+    from pyodcr.lifecycle.storage.images import Image
 
 
 def create(ctx: Context, options: CreateOptions) -> Container:
-    """Record a new container; nothing of it is on the disk before its first start but what its volumes hold."""
+    """Record a new container; of it, nothing but its volumes is on the disk before its first start."""
     ctx.refresh_after_reboot()
-    image = None if options.rootfs else _image(ctx, options)
-    config = build(options, image, _host(ctx, options))
+    if options.rootfs:
+        return _record(ctx, build(options, None, _host(ctx)))
+    from pyodcr.lifecycle.storage.pulling import PullPolicy
+
+    try:
+        policy = PullPolicy(options.pull)
+    except ValueError as error:
+        known = ", ".join(PullPolicy)
+        raise UsageError(f'"{options.pull}" is no pull policy', hint=f"one of {known}") from error
+    pulled = ctx.images.pull(options.image, policy=policy)
+    with ctx.images.using(pulled.id) as image:  # nobody removes it before the record names it
+        return _record(ctx, build(options, _defaults(image, options.image), _host(ctx)))
+
+
+def _record(ctx: Context, config: ContainerConfig) -> Container:
     container = Container(place(ctx, config), ContainerState())
     ctx.db.add(container, "create")
-    for volume in container.config.named_volumes:
+    for volume in config.named_volumes:
         ctx.volumes.create(volume.name, ignore=True, anonymous=volume.anonymous)
     return container
 
@@ -36,4 +53,40 @@ def place(ctx: Context, config: ContainerConfig) -> ContainerConfig:
         static_dir=str(directories.bundle),
         shm_dir="" if config.no_shm else str(directories.shm),
         log_path=config.log_path or str(directories.log),
+    )
+
+
+def _defaults(image: Image, typed: str) -> ImageDefaults:
+    config = image.config
+    return ImageDefaults(
+        id=image.id,
+        name=image.names[0] if image.names else image.id,
+        raw_name=typed,
+        env=config.env,
+        cmd=config.cmd,
+        entrypoint=config.entrypoint,
+        user=config.user,
+        workdir=config.working_dir,
+        labels=config.labels,
+        volumes=tuple(config.volumes),
+        exposed_ports=tuple(config.exposed_ports),
+        stop_signal=config.stop_signal,
+    )
+
+
+def _host(ctx: Context) -> Host:
+    taken = {container.name for container in ctx.containers()}
+    return Host(
+        container_id=secrets.token_hex(32),
+        generated_name=names.generate(taken.__contains__),
+        now=jsonio.now(),
+        paths=ctx.paths,
+        kernel=observe.kernel(),
+        runtime=probe.default_runtime(ctx.config).name,
+        cgroup_parent=ctx.config.cgroup_parent,
+        cgroup_manager=ctx.config.cgroup_manager,
+        default_network=ctx.config.network.default_network,
+        resolve=lambda ref: ctx.find(ref).config,
+        free_port=observe.free_port,
+        new_volume_name=volumes.random_name,
     )

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from pyodcr import jsonio
 from pyodcr.lifecycle.attach import Attachment, Streams
 from pyodcr.lifecycle.models import Container, ExecSession
-from pyodcr.lifecycle.spec import capabilities
+from pyodcr.lifecycle.spec import observe
 from pyodcr.lifecycle.spec.users import lookup
 from pyodcr.lifecycle.transitions import Op, require
 from pyodcr.linux import boot, files
@@ -93,12 +93,19 @@ def process_spec(ctx: Context, container: Container, options: ExecOptions) -> Ma
         user = lookup(Path(container.state.mountpoint), options.user, container.config.groups)
         process["user"] = {"uid": user.uid, "gid": user.gid, "additionalGids": list(user.additional_gids)}
         environment["HOME"] = user.home
-        if user.uid != 0 and not options.privileged:
-            process["capabilities"] = capabilities.for_user(process.get("capabilities", {}))
+        process["capabilities"] = _capabilities(process, is_root=user.uid == 0)
     environment |= dict(entry.partition("=")[::2] for entry in options.env)
     process["env"] = [f"{name}={value}" for name, value in environment.items()]
     if options.workdir:
         process["cwd"] = options.workdir
     if options.privileged:
-        process["capabilities"] = capabilities.everything()
+        names = list(observe.kernel().capabilities)
+        process["capabilities"] = dict.fromkeys(("bounding", "effective", "permitted"), names)
     return process
+
+
+def _capabilities(process: Mapping[str, Any], *, is_root: bool) -> Mapping[str, Any]:
+    """Those of the container; another user than root holds none of them until a setuid program gives them."""
+    bounding = process.get("capabilities", {}).get("bounding", [])
+    held = bounding if is_root else []
+    return {"bounding": bounding, "effective": held, "permitted": held, "inheritable": [], "ambient": []}

@@ -1,0 +1,82 @@
+"""CRIU's statistics and logs around one dump or restore: read, kept, put into the archive, turned into an error."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+
+from pyodcr.checkpoint import criu, criulog
+from pyodcr.checkpoint.criu import DumpStats
+from pyodcr.errors import ArchiveInvalid, CriuFailed, SystemFailed
+from pyodcr.linux import files
+
+DUMP_LOG, RESTORE_LOG = "dump.log", "restore.log"
+STATS_DUMP, STATS_RESTORE = "stats-dump", "stats-restore"
+RUNTIME_LOG = "runtime.log"
+PAGE_BYTES = 4096
+
+
+def read_dump(work: Path) -> Mapping[str, int]:
+    """Podman's names for CRIU's statistics of a dump (times in microseconds); empty where there are none."""
+    try:
+        found = criu.read_stats_dump(work / STATS_DUMP)
+    except (ArchiveInvalid, SystemFailed):
+        return {}
+    return {
+        "freezing_time": found.freezing_time_us,
+        "frozen_time": found.frozen_time_us,
+        "memdump_time": found.memdump_time_us,
+        "memwrite_time": found.memwrite_time_us,
+        "pages_scanned": found.pages_scanned,
+        "pages_written": found.pages_written,
+    }
+
+
+def read_restore(work: Path) -> Mapping[str, int]:
+    """As :func:`read_dump`, of a restore."""
+    try:
+        found = criu.read_stats_restore(work / STATS_RESTORE)
+    except (ArchiveInvalid, SystemFailed):
+        return {}
+    return {
+        "pages_compared": found.pages_compared,
+        "pages_skipped_cow": found.pages_skipped_cow,
+        "forking_time": found.forking_time_us,
+        "restore_time": found.restore_time_us,
+        "pages_restored": found.pages_restored,
+    }
+
+
+def write_dump(work: Path, images: Path, frozen_us: int) -> Path:
+    """The ``stats-dump`` that goes into the archive.
+
+    CRIU writes its own only after our hook has answered, when the archive is complete already; checkpointctl
+    and Podman want one, so it holds what is known by then.
+    """
+    pages = sum(image.stat().st_size for image in images.glob("pages-*.img")) // PAGE_BYTES
+    path = work / "stats-dump.archive"
+    criu.write_stats_dump(path, DumpStats(frozen_time_us=frozen_us, pages_scanned=pages, pages_written=pages))
+    return path
+
+
+def keep(work: Path, bundle: Path) -> None:
+    """``--keep``: CRIU's log and statistics stay with the container."""
+    for name in (DUMP_LOG, STATS_DUMP):
+        if (work / name).is_file():
+            shutil.copyfile(work / name, bundle / name)
+
+
+def dump_failed(work: Path, bundle: Path, container: str) -> CriuFailed:
+    """Why a dump failed, from CRIU's log, which is kept with the container for whoever wants to read it."""
+    said = (files.read(work / RUNTIME_LOG) or "").strip().splitlines()
+    log = work / DUMP_LOG
+    if log.is_file():
+        shutil.copyfile(log, bundle / DUMP_LOG)
+        log = bundle / DUMP_LOG
+    return criulog.to_error(log, action="dump", container=container, said=said[-1] if said else "")
+
+
+def restore_failed(bundle: Path, container: str, said: str) -> CriuFailed:
+    """As :func:`dump_failed`; the runtime wrote its log into the bundle."""
+    return criulog.to_error(bundle / RESTORE_LOG, action="restore", container=container, said=said)
