@@ -161,6 +161,18 @@ class Engine:
 
         cleanup.cleanup(self._ctx, container_id)
 
+    def discard(self, container_id: str) -> None:
+        """Remove a container that could not be started."""
+        from pyodcr.lifecycle.ops import remove
+
+        remove.remove(self._ctx, container_id, remove.RemoveOptions(force=True, volumes=True))
+
+    def forget_exec(self, container_id: str, session_id: str) -> None:
+        """What conmon's exit command calls when a command in a container has ended."""
+        from pyodcr.lifecycle.ops import exec as exec_
+
+        exec_.forget(self._ctx, container_id, session_id)
+
     def exec(self, ref: str, options: ExecOptions, streams: Streams) -> int:
         """Run a command in a running container; its exit code (0 at once when detached)."""
         from pyodcr.lifecycle.ops import exec as exec_

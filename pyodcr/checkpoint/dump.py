@@ -156,7 +156,7 @@ class _Dump:
         hook = self.ctx.paths.hook(self.operation.id)
         write_configuration(self.ctx.place(self.container).criu, hook, preflight.criu_options())
         runtime = self.ctx.runtime(self.container)
-        words = [
+        words: list[str | Path] = [
             runtime.path,
             *runtime.global_args,
             "checkpoint",

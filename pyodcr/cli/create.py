@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 
@@ -11,7 +12,7 @@ from pyodcr.cli.attached import start_attached
 from pyodcr.cli.createflags import takes_create_options
 from pyodcr.cli.session import PASSES_ARGUMENTS, engine, new_app
 from pyodcr.engine import Engine
-from pyodcr.errors import Conflict, PyodcrError, UsageError
+from pyodcr.errors import Conflict, NotFound, PyodcrError, UsageError
 from pyodcr.lifecycle.models import Container
 from pyodcr.lifecycle.options import CreateOptions
 
@@ -73,6 +74,7 @@ def run(
             if options.rm:
                 found.discard(container.id)
             raise
-        if options.rm:
-            found.await_removal(container.id)
+        if options.rm:  # conmon's exit command does it too: whoever is first
+            with suppress(NotFound):
+                found.cleanup(container.id)
     raise typer.Exit(status)

@@ -134,7 +134,7 @@ def takes_create_options(command: Callable[..., None]) -> Callable[..., None]:
         _keyword("ctx", typer.Context, inspect.Parameter.empty),
         _keyword("image", Annotated[str, typer.Argument(metavar="IMAGE")], inspect.Parameter.empty),
         _keyword("command", Annotated[list[str] | None, typer.Argument(metavar="[COMMAND [ARG...]]")], None),
-        *own.values(),
+        *(parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in own.values()),
         *(_keyword(name, annotation, None) for name, annotation in FILES.items()),
         *(_parameter(name) for name in FLAGS),
     ]
@@ -146,7 +146,7 @@ def takes_create_options(command: Callable[..., None]) -> Callable[..., None]:
 
 def _options(values: Mapping[str, Any]) -> CreateOptions:
     given = {name: values[name] for name in FLAGS if values[name] is not None}
-    chosen = {name: tuple(value) if isinstance(value, list) else value for name, value in given.items()}
+    chosen: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in given.items()}
     if "entrypoint" in chosen:
         chosen["entrypoint"] = _entrypoint(chosen["entrypoint"])
     chosen["env"] = (*env_lines(values["env_files"]), *chosen.get("env", ()))

@@ -85,7 +85,7 @@ class Context:
 
         config = container.config if isinstance(container, Container) else container
         name = Path(config.runtime).name
-        return OciRuntime(name, probe.find(self.config, config.runtime), self.paths.runroot / "runtime" / name)
+        return OciRuntime(name, probe.find(self.config, config.runtime), Path("/run") / name)
 
     def find(self, ref: str) -> Container:
         """The recorded snapshot, without a lock: for reading."""

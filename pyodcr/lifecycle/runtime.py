@@ -1,7 +1,9 @@
 """runc and crun: one method per verb of the OCI runtime's command line.
 
 ``create``, ``restore`` and ``exec`` are not here: conmon runs those (:mod:`.conmon`). Each runtime keeps its
-state below our run root, apart from those of other engines on the host.
+state where it does by itself (/run/runc, /run/crun): the path goes into CRIU's images (crun masks directories
+with /run/crun/.empty-directory, and a restore under another root does not find it), so one of our own would
+keep archives from being restored by other engines.
 """
 
 from __future__ import annotations

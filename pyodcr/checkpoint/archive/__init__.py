@@ -1,1 +1,31 @@
-"""The archive: libpod's tar, in seekable zstd frames, with pyodcr.json as its last entry."""
+"""The archive: libpod's tar, in seekable zstd frames, with pyodcr.json as its last entry.
+
+The tar, as Podman's ``container checkpoint --export`` writes it (:mod:`.names` is the whole list)::
+
+    config.dump  spec.dump          first, so that a reader knows at once what it holds
+    network.status  ctr.log  ...  checkpoint/  checkpoint/*.img  volumes/NAME.tar
+    pyodcr.json                     ours, last (:mod:`.manifest`); Podman and checkpointctl pass over it
+    two zero blocks
+
+Its compressed form is a row of independent frames, so that they are compressed and decompressed in
+parallel and one entry can be read without the rest (:mod:`.index`)::
+
+    | small entries, header and data, up to 1 MiB a frame                        | zstd, checksum
+    | the header of a large entry                                                | zstd, checksum
+    | 4 MiB of its data | 4 MiB | ... | the rest and the padding                | zstd, checksum, each
+    | ...                                                                        |
+    | header of pyodcr.json, pyodcr.json, padding, two zero blocks               | zstd, stored, checksum
+    | seek table                                                                 | zstd, skippable frame
+
+No frame holds bytes of two large entries, and no small entry stands in two frames. gzip is the same row
+of members without the table; with ``none`` the tar stands bare. The last frame is stored, not compressed:
+there is exactly one way to write it.
+
+**Nothing in an archive of ours is harmless to change.** ``pyodcr.json`` holds the SHA-256 of each entry, of
+all tar headers, and of all frames before its own; it ends in a seal over itself; padding must be zero; and
+the last frame and the seek table must be, byte for byte, what they would be if written anew. These are
+checks against damage. They prove no authorship: who can write the archive can write the hashes.
+
+``writer`` and ``reader`` are the two ends, ``verify`` reads all and keeps nothing, ``index`` reads one entry,
+``extract`` writes entries below a directory.
+"""
