@@ -1,0 +1,246 @@
+"""What every destination that keeps archives promises: one suite, run on each backend against the real thing."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from pyodcr.checkpoint.destinations import Destination, abort, resolve
+from pyodcr.config import Config, S3Config
+from pyodcr.errors import DestinationError
+from tests.support.s3server import S3Server
+
+MIB = 1 << 20
+CONFIG = Config(s3=S3Config(part_size=5 * MIB))
+REPOSITORY = Path(__file__).resolve().parents[2]
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """An empty directory or bucket: ``prefix`` begins every URL in it."""
+
+    prefix: str
+    directory: Path  # where its objects are found as files
+    litter: int  # what a killed writer cannot help leaving
+    server: S3Server | None = None
+
+    def named(self, name: str) -> Destination:
+        return resolve(self.prefix + name, CONFIG)
+
+    def holds(self) -> list[str]:
+        """Everything there: objects, temporary files, unfinished uploads."""
+        names = [path.relative_to(self.directory).as_posix() for path in self.directory.rglob("*") if path.is_file()]
+        if self.server:
+            names = [name for name in names if "/.rclone_temp_" not in f"/{name}"]  # the server's own, of a dead upload
+            names += self.server.uploads(self.directory.name)
+        return sorted(names)
+
+
+@pytest.fixture(params=["local", "local-named", "s3"])
+def place(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
+    if request.param == "s3":
+        server: S3Server = request.getfixturevalue("s3")
+        bucket = f"b-{uuid.uuid4().hex}"
+        return Place(f"s3://{bucket}/", server.make_bucket(bucket), 1, server)
+    if request.param == "local-named":
+        # What a filesystem without unnamed files answers: the kernel says EISDIR to this.
+        monkeypatch.setattr(os, "O_TMPFILE", os.O_DIRECTORY)
+    directory = tmp_path / "archives"
+    directory.mkdir()
+    return Place(f"{directory}/", directory, int(request.param == "local-named"))
+
+
+def store(destination: Destination, content: bytes, chunk_bytes: int = 300_007) -> None:
+    chunk = bytearray(chunk_bytes)
+    with destination.put() as upload:
+        for start in range(0, len(content), chunk_bytes):
+            piece = content[start : start + chunk_bytes]
+            chunk[: len(piece)] = piece  # one buffer for all: a backend may not keep what it was given
+            assert upload.write(memoryview(chunk)[: len(piece)]) == len(piece)
+        assert upload.commit().size_bytes == len(content)
+
+
+def fetch(destination: Destination) -> bytes:
+    with destination.open() as stream:
+        return stream.read()
+
+
+@pytest.mark.parametrize("size", [0, 1, 5 * MIB, 21 * MIB + 5])
+def test_what_goes_in_comes_out(place: Place, size: int) -> None:
+    content = os.urandom(size)
+    destination = place.named("c.tar.zst")
+    store(destination, content)
+    assert fetch(destination) == content
+    info = destination.stat()
+    assert info is not None
+    assert info.size_bytes == size
+    assert place.holds() == ["c.tar.zst"]
+
+
+def test_its_url_leads_to_the_same_object(place: Place) -> None:
+    store(place.named("c"), b"content")
+    assert fetch(resolve(place.named("c").url, CONFIG)) == b"content"
+
+
+def test_a_name_may_hold_anything(place: Place) -> None:
+    name = "dérivé 100%?#&+=;, 1.tar"
+    store(place.named(name), b"content")
+    assert fetch(place.named(name)) == b"content"
+    assert place.holds() == [name]
+    assert [info.url for info in place.named("x").list()] == [place.named(name).url]
+
+
+def test_it_can_be_sought(place: Place) -> None:
+    content = os.urandom(3 * MIB)
+    store(place.named("c"), content)
+    with place.named("c").open() as stream:
+        assert stream.seekable()
+        assert stream.read(10) == content[:10]
+        assert stream.seek(2 * MIB) == 2 * MIB
+        assert stream.read(10) == content[2 * MIB : 2 * MIB + 10]
+        assert stream.seek(-4, os.SEEK_END) == 3 * MIB - 4
+        assert stream.read() == content[-4:]
+        assert stream.read() == b""
+
+
+def test_nothing_is_there_before_commit(place: Place) -> None:
+    with place.named("c").put() as upload:
+        upload.write(bytes(6 * MIB))
+        assert place.named("c").stat() is None
+        assert list(place.named("c").list()) == []
+        upload.commit()
+    assert place.holds() == ["c"]
+
+
+@pytest.mark.parametrize("size", [0, 100, 11 * MIB])
+def test_an_upload_without_commit_leaves_nothing(place: Place, size: int) -> None:
+    with place.named("c").put() as upload:
+        upload.write(bytes(size))
+    assert place.holds() == []
+
+
+def test_an_exception_leaves_nothing(place: Place) -> None:
+    def interrupted() -> None:
+        with place.named("c").put() as upload:
+            upload.write(bytes(11 * MIB))
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    assert place.holds() == []
+
+
+def test_an_upload_replaces_what_was_there(place: Place) -> None:
+    store(place.named("c"), os.urandom(6 * MIB))
+    before = place.named("c").stat()
+    store(place.named("c"), b"new")
+    after = place.named("c").stat()
+    assert fetch(place.named("c")) == b"new"
+    assert before is not None
+    assert after is not None
+    assert before.etag != after.etag
+    assert place.holds() == ["c"]
+
+
+def test_an_aborted_upload_keeps_what_was_there(place: Place) -> None:
+    store(place.named("c"), b"old")
+    with place.named("c").put() as upload:
+        upload.write(bytes(6 * MIB))
+        assert fetch(place.named("c")) == b"old"
+    assert fetch(place.named("c")) == b"old"
+    assert place.holds() == ["c"]
+
+
+def test_a_missing_object(place: Place) -> None:
+    missing = place.named("missing")
+    assert missing.stat() is None
+    missing.delete()
+    with pytest.raises(DestinationError) as caught, missing.open():
+        pass
+    assert caught.value.code == "destination-not-found"
+    assert "missing" in caught.value.message
+
+
+def test_delete(place: Place) -> None:
+    store(place.named("c"), b"content")
+    place.named("c").delete()
+    assert place.holds() == []
+
+
+def test_list_tells_of_the_siblings_only(place: Place) -> None:
+    if place.server is None:
+        (place.directory / "folder").mkdir()
+    for name in ("web-1", "web-2", "db-1", "folder/web-3"):
+        store(place.named(name), name.encode())
+    listed = {info.url: info.size_bytes for info in place.named("anything").list("web-")}
+    assert listed == {place.prefix + "web-1": 5, place.prefix + "web-2": 5}
+    assert [info.url for info in place.named("folder/x").list()] == [place.prefix + "folder/web-3"]
+
+
+def test_check_leaves_nothing(place: Place) -> None:
+    place.named("c").check()
+    assert place.holds() == []
+
+
+def test_check_keeps_what_is_there(place: Place) -> None:
+    store(place.named("c"), b"old")
+    place.named("c").check()
+    assert fetch(place.named("c")) == b"old"
+
+
+WRITER = """
+import json, os, sys, time
+from tests.contract.test_destinations import CONFIG
+from pyodcr.checkpoint.destinations import resolve
+os.O_TMPFILE = int(sys.argv[2])
+with resolve(sys.argv[1], CONFIG).put() as upload:
+    print(json.dumps(dict(upload.recovery())), flush=True)
+    upload.write(bytes(11 << 20))
+    print("written", flush=True)
+    time.sleep(600)
+"""
+
+
+@contextmanager
+def half_written(destination: Destination) -> Iterator[dict[str, str]]:
+    """A process that wrote a part of the object and was then killed; yields what it recorded at its beginning."""
+    with subprocess.Popen(
+        [sys.executable, "-c", WRITER, destination.url, str(os.O_TMPFILE)], cwd=REPOSITORY, stdout=subprocess.PIPE
+    ) as writer:
+        try:
+            assert writer.stdout
+            recovery = json.loads(writer.stdout.readline())
+            assert writer.stdout.readline() == b"written\n"
+        finally:
+            writer.send_signal(signal.SIGKILL)
+    yield recovery
+
+
+def test_a_killed_writer_leaves_no_object(place: Place) -> None:
+    store(place.named("c"), b"old")
+    with half_written(place.named("c")) as recovery:
+        assert fetch(place.named("c")) == b"old"
+        assert [info.url for info in place.named("c").list()] == [place.named("c").url]
+        assert len(place.holds()) == 1 + place.litter
+        abort(recovery, CONFIG)
+        assert place.holds() == ["c"]
+        abort(recovery, CONFIG)  # again: nobody knows how far the first one came
+
+
+def test_aborting_what_was_committed_does_no_harm(place: Place) -> None:
+    with place.named("c").put() as upload:
+        upload.write(b"content")
+        recovery = upload.recovery()
+        upload.commit()
+    abort(recovery, CONFIG)
+    assert fetch(place.named("c")) == b"content"
