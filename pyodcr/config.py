@@ -28,7 +28,7 @@ MIB = 1 << 20
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NetworkConfig:
     default_network: str = "pyodcr"
-    default_subnet: str = "10.89.0.0/16"
+    default_subnet: str = "10.87.0.0/16"  # Podman's own is 10.88.0.0/16, and its further networks begin at 10.89
     firewall_driver: str = ""  # netavark's own choice
 
 

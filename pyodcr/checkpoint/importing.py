@@ -21,6 +21,7 @@ from pyodcr.checkpoint.options import Progress, RestoreOptions
 from pyodcr.errors import ArchiveInvalid, Conflict, NotFound, Unsupported, UsageError
 from pyodcr.lifecycle import probe
 from pyodcr.lifecycle.models import Container, ContainerConfig, ContainerState, PortMapping
+from pyodcr.lifecycle.network.ports import require_free
 from pyodcr.lifecycle.ops import create
 from pyodcr.lifecycle.spec import allowlist, observe, ports
 from pyodcr.linux import files
@@ -106,6 +107,7 @@ def import_container(ctx: Context, staging: Path, options: RestoreOptions) -> Im
         conmon_pid_file="",
         ports=_published(options.publish) or config.ports,
     )
+    require_free(config.ports)
     config = create.place(ctx, _without_static(config, options))
     return Imported(Container(config, ContainerState()), new_volumes, warnings)
 

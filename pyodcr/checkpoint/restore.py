@@ -21,7 +21,7 @@ from pyodcr.checkpoint import capture, preflight, stats
 from pyodcr.checkpoint.destinations import registry
 from pyodcr.checkpoint.importing import import_container, unpack_archive
 from pyodcr.checkpoint.options import Outcome, Progress, RestoreOptions, no_progress
-from pyodcr.errors import NotFound, RuntimeFailed
+from pyodcr.errors import ArchiveInvalid, NotFound, RuntimeFailed
 from pyodcr.lifecycle import prepare, teardown
 from pyodcr.lifecycle.models import Container, NetworkOptions, Status
 from pyodcr.lifecycle.network.status import reuse
@@ -61,7 +61,10 @@ class Source:
 
     def document(self, name: str) -> Any:
         text = files.read(self.directory / name)
-        return None if text is None else jsonio.loads(f'{{"value": {text}}}', name)["value"]
+        try:
+            return None if text is None else jsonio.loads(f'{{"value": {text}}}', name)["value"]
+        except jsonio.JsonInvalid as error:
+            raise ArchiveInvalid(f"the checkpoint's {error}") from error
 
 
 def restore(ctx: Context, ref: str, options: RestoreOptions, progress: Progress = no_progress) -> Outcome:
@@ -175,7 +178,7 @@ class _Restore:
 
     def _restore(self) -> None:
         ctx, place = self.ctx, self.ctx.place(self.container)
-        with ExitStack() as undo:
+        with prepare.reserved_ports(ctx, self.container) as inherited, ExitStack() as undo:
             files.make_directory(place.criu)
             files.write(place.criu / "criu.conf", "".join(f"{line}\n" for line in preflight.criu_options()))
             networks = self._networks()
@@ -188,7 +191,11 @@ class _Restore:
             called = time.monotonic()
             flags = [flag for flag, wanted in self._flags() if wanted]
             started = ctx.conmon.restore(
-                prepared.container.config, ctx.runtime(self.container), self.source.images, flags
+                prepared.container.config,
+                ctx.runtime(self.container),
+                self.source.images,
+                flags,
+                inherited=inherited,
             )
             self.runtime_s = time.monotonic() - called
             self.container = ctx.db.record(
@@ -217,12 +224,15 @@ class _Restore:
 
     def _networks(self) -> Mapping[str, NetworkOptions] | None:
         """How the networks are joined: with the addresses of the dump, unless it is a copy or they are not wanted."""
-        return reuse(
-            self.container.config.networks,
-            None if self.options.name else self.source.document(capture.NETWORK),
-            ignore_static_ip=self.options.ignore_static_ip,
-            ignore_static_mac=self.options.ignore_static_mac,
-        )
+        try:
+            return reuse(
+                self.container.config.networks,
+                None if self.options.name else self.source.document(capture.NETWORK),
+                ignore_static_ip=self.options.ignore_static_ip,
+                ignore_static_mac=self.options.ignore_static_mac,
+            )
+        except jsonio.JsonInvalid as error:
+            raise ArchiveInvalid(f"the checkpoint's {capture.NETWORK} makes no sense: {error}") from error
 
     def _fill(self, prepared: prepare.Prepared) -> None:
         """Put back what memory alone does not hold."""

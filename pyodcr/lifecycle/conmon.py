@@ -69,9 +69,12 @@ class Conmon:
         self.config = config
         self.paths = paths
 
-    def create(self, container: ContainerConfig, runtime: OciRuntime) -> Started:
-        """``RUNTIME create``: the container exists, its init waits for ``start``."""
-        return self._start(container, runtime, [])
+    def create(self, container: ContainerConfig, runtime: OciRuntime, *, inherited: Sequence[int] = ()) -> Started:
+        """``RUNTIME create``: the container exists, its init waits for ``start``.
+
+        conmon keeps the descriptors ``inherited`` (the sockets that reserve published ports) open until the end.
+        """
+        return self._start(container, runtime, [], inherited=inherited)
 
     def restore(
         self,
@@ -80,6 +83,7 @@ class Conmon:
         images: Path,
         options: Sequence[str],
         *,
+        inherited: Sequence[int] = (),
         poll: Callable[[], None] = lambda: None,
         deadline_s: float | None = None,
     ) -> Started:
@@ -91,7 +95,7 @@ class Conmon:
         words = ["--restore", str(images)]
         for option in options:
             words += ["--runtime-opt", option]
-        return self._start(container, runtime, words, poll=poll, deadline_s=deadline_s)
+        return self._start(container, runtime, words, inherited=inherited, poll=poll, deadline_s=deadline_s)
 
     def _start(
         self,
@@ -99,6 +103,7 @@ class Conmon:
         runtime: OciRuntime,
         extra: list[str],
         *,
+        inherited: Sequence[int],
         poll: Callable[[], None] = lambda: None,
         deadline_s: float | None = CREATE_TIMEOUT_S,
     ) -> Started:
@@ -111,7 +116,8 @@ class Conmon:
         words += ["--conmon-pidfile", str(pid_file), *_input_words(tty=container.tty, stdin=container.open_stdin)]
         words += exit_command(self.config, self.paths, "container", "cleanup", container.id)
         with _pipe() as (sync, sync_theirs), _pipe() as (start, start_theirs):
-            self._launch([*words, *extra], {"_OCI_SYNCPIPE": sync_theirs, "_OCI_STARTPIPE": start_theirs}, start)
+            pipes = {"_OCI_SYNCPIPE": sync_theirs, "_OCI_STARTPIPE": start_theirs}
+            self._launch([*words, *extra], pipes, start, inherited)
             conmon_pid = _read_pid(pid_file)
             conmon_started = boot.start_time(conmon_pid)
             pid = _await_pid(sync, runtime, place.oci_log, container.name, poll, deadline_s)
@@ -136,18 +142,20 @@ class Conmon:
             start, start_theirs = undo.enter_context(_pipe())
             attach, attach_theirs = undo.enter_context(_pipe())
             pipes = {"_OCI_SYNCPIPE": sync_theirs, "_OCI_STARTPIPE": start_theirs, "_OCI_ATTACHPIPE": attach_theirs}
-            self._launch(words, pipes, start)
+            self._launch(words, pipes, start, ())
             if not select.select([attach], [], [], ATTACH_TIMEOUT_S)[0] or read_answer(attach) is None:
                 raise runtime_failed(runtime.name, files.read(log) or "", "conmon did not offer its socket")
             return ExecMonitor(runtime, log, sync, start, undo.pop_all())
 
-    def _launch(self, words: list[str], pipes: Mapping[str, socket.socket], start: socket.socket) -> None:
+    def _launch(
+        self, words: list[str], pipes: Mapping[str, socket.socket], start: socket.socket, inherited: Sequence[int]
+    ) -> None:
         """Start conmon, put it into its cgroup, and let it fork into the background; our copies of its ends are closed.
 
         Its environment is also the exit command's and the runtime's, so it is a minimal one.
         """
         env = {name: str(end.fileno()) for name, end in pipes.items()}
-        fds = tuple(end.fileno() for end in pipes.values())
+        fds = (*(end.fileno() for end in pipes.values()), *inherited)
         with process.spawn(
             [process.require("conmon"), *words], env=env, pass_fds=fds, new_session=True, stderr=subprocess.DEVNULL
         ) as child:

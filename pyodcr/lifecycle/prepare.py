@@ -6,8 +6,8 @@ container's ID, so :mod:`.teardown` finds what a killed process left.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from contextlib import ExitStack
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,7 +16,7 @@ from pyodcr import jsonio
 from pyodcr.errors import NotFound, WrongState
 from pyodcr.lifecycle import teardown
 from pyodcr.lifecycle.models import Container, NetworkOptions
-from pyodcr.lifecycle.network import names
+from pyodcr.lifecycle.network import names, ports
 from pyodcr.lifecycle.spec.finalize import Place, finalize
 from pyodcr.lifecycle.spec.users import lookup
 from pyodcr.lifecycle.storage import overlay
@@ -112,6 +112,17 @@ def prepare(
     )
     files.write(place.spec, jsonio.dumps(spec))
     return Prepared(container, rootfs, spec)
+
+
+@contextmanager
+def reserved_ports(ctx: Context, container: Container) -> Iterator[tuple[int, ...]]:
+    """Hold the published ports of the host while the container's monitor is started, which inherits the sockets."""
+    if not container.config.ports:
+        yield ()
+        return
+    published = {other.name: other.config.ports for other in ctx.containers() if other.id != container.id}
+    with ports.reserved(container.config.ports, published=published) as descriptors:
+        yield descriptors
 
 
 def _joined_namespaces(ctx: Context, container: Container) -> Mapping[str, str]:

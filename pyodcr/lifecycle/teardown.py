@@ -6,15 +6,19 @@ network, whose namespace the container may still hold, then our own mounts, inne
 
 from __future__ import annotations
 
+import logging
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
+from pyodcr.errors import NetworkFailed
 from pyodcr.lifecycle.models import Container, Status
 from pyodcr.lifecycle.storage import overlay
 from pyodcr.linux import cgroups, files, mounts
 
 if TYPE_CHECKING:
     from pyodcr.lifecycle.context import Context
+
+log = logging.getLogger(__name__)
 
 
 def leave_runtime(ctx: Context, container: Container) -> None:
@@ -54,7 +58,15 @@ def release(ctx: Context, container: Container) -> None:
             steps.callback(overlay.unmount, place.layer)
         for below in (place.shm, place.overlays):
             steps.callback(mounts.unmount_below, below)
-        steps.callback(ctx.networking.detach, container.config, place.netns, container.state.network_status)
+        steps.callback(_detach, ctx, container)
+
+
+def _detach(ctx: Context, container: Container) -> None:
+    try:
+        ctx.networking.detach(container.config, ctx.place(container).netns, container.state.network_status)
+    except NetworkFailed as error:
+        # its record stays, and whatever attaches or detaches next tries again
+        log.warning("the network of container %s is not all taken down: %s", container.name, error.message)
 
 
 def teardown(ctx: Context, container: Container) -> Container:

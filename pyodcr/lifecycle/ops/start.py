@@ -18,14 +18,14 @@ if TYPE_CHECKING:
 
 def initialise(ctx: Context, container: Container) -> Container:
     """Make the container in its runtime, its init waiting to be started. The lock is held."""
-    with ExitStack() as undo:
+    with prepare.reserved_ports(ctx, container) as inherited, ExitStack() as undo:
         if container.status in (Status.STOPPED, Status.EXITED):
             container = teardown.teardown(ctx, container)
         files.make_directory(ctx.place(container).criu)
         files.write(ctx.place(container).criu / "criu.conf", "")  # named by the annotation, filled by each operation
         prepared = prepare.prepare(ctx, container, undo)
         undo.callback(teardown.leave_runtime, ctx, prepared.container)
-        started = ctx.conmon.create(prepared.container.config, ctx.runtime(container))
+        started = ctx.conmon.create(prepared.container.config, ctx.runtime(container), inherited=inherited)
         container = ctx.db.record(
             prepared.container,
             "init",
@@ -40,6 +40,8 @@ def initialise(ctx: Context, container: Container) -> Container:
             oom_killed=False,
             checkpointed=False,
             checkpointed_at=None,
+            checkpoint_path="",  # its files move on: its images no longer fit them
+            checkpoint_archive="",
             restored=False,
             restored_at=None,
         )
