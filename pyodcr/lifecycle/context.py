@@ -23,7 +23,7 @@ from pyodcr.lifecycle.models import Container, ContainerConfig
 from pyodcr.lifecycle.operations import Operation
 from pyodcr.lifecycle.paths import ContainerPaths, Paths
 from pyodcr.lifecycle.runtime import OciRuntime
-from pyodcr.linux import flock
+from pyodcr.linux import files, flock
 
 if TYPE_CHECKING:
     from pyodcr.lifecycle.network.attach import Networking
@@ -106,7 +106,7 @@ class Context:
         """
         found = self.find(ref)
         with flock.exclusive(self.place(found).lock):
-            container = self.db.get(found.id)
+            container = self._still_there(found)
             operation = self.db.operation(found.id)
             if operation is not None and operation.id != during:
                 if operation.owner_lives:
@@ -116,6 +116,13 @@ class Context:
                     raise NotFound(f'no container with name or ID "{ref}" found: no such container')
                 container = recovered
             yield container if during else refresh.refresh(self, container)
+
+    def _still_there(self, found: Container) -> Container:
+        try:
+            return self.db.get(found.id)
+        except NotFound:  # removed while we waited for its lock, whose file we made anew
+            files.remove(self.place(found).lock)
+            raise
 
     def refresh_after_reboot(self) -> None:
         """Once per process: if the states belong to another boot, make them true."""

@@ -125,6 +125,6 @@ def after_reboot(ctx: Context) -> None:
             with suppress(OSError):
                 for leftover in ("attach", "ctl", "winsz"):
                     files.remove(ctx.place(container).bundle / leftover)
-        for leftover in (ctx.paths.netavark, ctx.paths.runroot / "netns"):  # where the run root is no tmpfs
-            files.remove_tree(leftover)
+        for directory in (ctx.paths.netavark, ctx.paths.runroot / "netns"):  # where the run root is no tmpfs
+            files.remove_tree(directory)
         ctx.db.put_meta("boot", boot.boot_id())
