@@ -32,10 +32,11 @@ from pyodcr.lifecycle.transitions import Op, require
 from pyodcr.linux import boot, cgroups, files, pidfd
 
 if TYPE_CHECKING:
-    from pyodcr.checkpoint.destinations.base import Destination
+    from pyodcr.checkpoint.destinations.base import Destination, Upload
     from pyodcr.lifecycle.context import Context
 
 DEATH_WAIT_S = 30.0
+SETTLED_WAIT_S = 3.0  # when our answer may not have arrived
 
 
 def checkpoint(ctx: Context, ref: str, options: DumpOptions, progress: Progress = no_progress) -> Outcome:
@@ -91,6 +92,7 @@ class _Dump:
     warnings: tuple[str, ...]
     facts: Mapping[str, object]
 
+    upload: Upload | None = None
     failure: BaseException | None = None
     handshaken: bool = False
     captured: capture.Capture | None = None
@@ -117,6 +119,10 @@ class _Dump:
         began = time.monotonic()
         with ExitStack() as close:
             close.callback(self._close)
+            if self.destination is not None:
+                # before anything is frozen: connecting takes time, a FIFO waits for its reader
+                self.upload = close.enter_context(self.destination.put())
+                self._record(Stage.PREPARING, upload=dict(self.upload.recovery()))
             runtime_s = self._dump()
             container = self._settle()
             statistics = stats.read_dump(self.work)
@@ -222,8 +228,8 @@ class _Dump:
 
     def _store(self, found: capture.Capture) -> None:
         """Make the checkpoint durable where it was asked for, then record the commit."""
-        if self.destination is not None:
-            self._export(self.destination, found)
+        if self.upload is not None:
+            self._export(self.upload, found)
         if self.destination is None or self.options.keep:
             capture.keep_beside(found, self.ctx.place(self.container).bundle)
             capture.sync_images(self.images)
@@ -231,20 +237,17 @@ class _Dump:
         self._record(Stage.COMMITTED, archive=archive, upload={})
         self.committed = True
 
-    def _export(self, destination: Destination, found: capture.Capture) -> None:
+    def _export(self, upload: Upload, found: capture.Capture) -> None:
         from pyodcr.checkpoint.archive.writer import ArchiveWriter
 
         total = found.size_bytes + sum(image.stat().st_size for image in self.images.iterdir())
-        with destination.put() as upload:
-            self._record(self.operation.stage, upload=dict(upload.recovery()))
-            with ArchiveWriter(cast(BinaryIO, upload), compression=self.options.compression) as archive:
-                archive.progress = lambda _: self.progress(archive.bytes_in, total)
-                capture.write(
-                    found, self.images, archive, stats=stats.write_dump(self.work, self.images, self._held_us())
-                )
-                archive.finish(self.facts, {"held_s": self._held_us() / 1e6})
-                self.content_bytes = archive.bytes_in
-            self.archive_bytes = upload.commit().size_bytes
+        with ArchiveWriter(cast(BinaryIO, upload), compression=self.options.compression) as archive:
+            archive.progress = lambda _: self.progress(archive.bytes_in, total)
+            statistics = stats.write_dump(self.work, self.images, self._held_us())
+            capture.write(found, self.images, archive, stats=statistics)
+            archive.finish(self.facts, {"held_s": self._held_us() / 1e6})
+            self.content_bytes = archive.bytes_in
+        self.archive_bytes = upload.commit().size_bytes
 
     def _held_us(self) -> int:
         return int((time.monotonic() - self.frozen_from) * 1e6)
@@ -256,7 +259,8 @@ class _Dump:
         with self.ctx.locked(self.container.id, during=self.operation.id) as container:
             expect_dead = self.committed and not self.options.leave_running
             state = container.state
-            dead = pidfd.wait(state.pid, state.pid_started, DEATH_WAIT_S if expect_dead else 0.0)
+            patience_s = DEATH_WAIT_S if self.failure is None else SETTLED_WAIT_S
+            dead = pidfd.wait(state.pid, state.pid_started, patience_s if expect_dead else 0.0)
             if expect_dead and dead:
                 return self._gone(container)
             if not dead:
@@ -267,9 +271,7 @@ class _Dump:
             raise self._explain(container, dead=dead)
 
     def _gone(self, container: Container) -> Container:
-        if not self.operation.archive:
-            recovery.keep_images(self.ctx, container, self.images)
-        done = recovery.record_checkpoint(self.ctx, container, self.operation, archive=self.operation.archive)
+        done = recovery.record_checkpoint(self.ctx, container, self.operation)
         self._record(Stage.FINISHING)
         if container.config.net_container:  # CRIU's lock outlives a committed dump, and would cut off the other
             recovery.unlock_network(self.container)
@@ -303,8 +305,7 @@ class _Dump:
 
     def _died(self, container: Container) -> PyodcrError:
         if (self.images / "inventory.img").exists():
-            recovery.keep_images(self.ctx, container, self.images)
-            recovery.record_checkpoint(self.ctx, container, self.operation, archive="")
+            recovery.record_checkpoint(self.ctx, container, self.operation)
             return CriuFailed(
                 f"CRIU stopped container {container.name} without asking: no archive was made",
                 code="hook-skipped",

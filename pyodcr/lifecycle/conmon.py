@@ -24,7 +24,7 @@ from pyodcr.config import Config
 from pyodcr.errors import RuntimeFailed
 from pyodcr.lifecycle.models import Container, ContainerConfig, ExecSession
 from pyodcr.lifecycle.paths import ContainerPaths, Paths
-from pyodcr.lifecycle.runtime import OciRuntime
+from pyodcr.lifecycle.runtime import OciRuntime, exec_code
 from pyodcr.linux import boot, cgroups, files
 
 CREATE_TIMEOUT_S = 240.0  # libpod's ContainerCreateTimeout
@@ -277,14 +277,4 @@ def runtime_failed(name: str, log: str, message: str) -> RuntimeFailed:
                 said = str(entry["msg"])
                 break
     said = " ".join(said.split()) or "it did not say why"
-    return RuntimeFailed(f"{name} failed: {said}", status=1, code=_exec_code(said))
-
-
-def _exec_code(said: str) -> str | None:
-    # libpod tells "not found" from "not executable" by the runtimes' texts as well: exit status 127 or 126
-    lower = said.lower()
-    if "permission denied" in lower or "operation not permitted" in lower or "is a directory" in lower:
-        return "command-not-executable"
-    if "executable file not found" in lower or "no such file or directory" in lower:
-        return "command-not-found"
-    return None
+    return RuntimeFailed(f"{name} failed: {said}", status=1, code=exec_code(said))

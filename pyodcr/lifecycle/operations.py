@@ -83,8 +83,7 @@ class Step(StrEnum):
     UNLOCK_NETWORK = "unlock-network"  # CRIU's chain or table drops every packet
     THAW = "thaw"
     DISCARD_RESTORE = "discard-restore"  # half a process tree: kill it, unmount, delete
-    KEEP_IMAGES = "keep-images"  # the container is gone without a commit: its images are the only copy
-    RECORD_CHECKPOINT = "record-checkpoint"  # the archive is whole, the container gone: say so
+    RECORD_CHECKPOINT = "record-checkpoint"  # the container is gone, its archive or its images are whole: say so
     ABORT_UPLOAD = "abort-upload"
     REMOVE_STAGING = "remove-staging"
     REMOVE_CONTAINER = "remove-container"  # an import that never came to life
@@ -100,10 +99,8 @@ def plan(operation: Operation, seen: Observation) -> tuple[Step, ...]:
         committed = operation.stage in (Stage.COMMITTED, Stage.FINISHING)
         if seen.init_alive:
             steps += [Step.UNLOCK_NETWORK, Step.THAW]
-        elif committed:
+        elif committed or seen.images_complete:
             steps.append(Step.RECORD_CHECKPOINT)
-        elif seen.images_complete:
-            steps.append(Step.KEEP_IMAGES)
         if not committed:
             steps.append(Step.ABORT_UPLOAD)
     elif operation.stage is not Stage.FINISHING:

@@ -75,11 +75,8 @@ def _act_on(step: Step, ctx: Context, container: Container, operation: Operation
         cgroups.thaw(ctx.cgroup(container))
     elif step is Step.DISCARD_RESTORE:
         return teardown.teardown(ctx, container)
-    elif step is Step.KEEP_IMAGES:
-        keep_images(ctx, container, Path(operation.images))
-        return record_checkpoint(ctx, container, operation, archive="")
     elif step is Step.RECORD_CHECKPOINT:
-        return record_checkpoint(ctx, container, operation, archive=operation.archive)
+        return record_checkpoint(ctx, container, operation)
     elif step is Step.REMOVE_CONTAINER:
         discard_import(ctx, container, operation)
         return None
@@ -104,19 +101,18 @@ def unlock_network(container: Container) -> None:
 
 
 def keep_images(ctx: Context, container: Container, images: Path) -> None:
-    """Move a complete set of CRIU images to where ``restore`` looks for it."""
+    """Move a complete set of CRIU images to where ``restore`` looks for it; fine when it is there already."""
     target = ctx.place(container).checkpoint
-    if images != target:
+    if images.exists():
         files.remove_tree(target)
         os.rename(images, target)
         files.fsync_directory(target.parent)
 
 
-def record_checkpoint(ctx: Context, container: Container, operation: Operation, *, archive: str) -> Container:
-    """The container went into its checkpoint: clean up after it and say so.
-
-    ``archive`` is the URL of the only copy, empty when the images lie in the container's own directory.
-    """
+def record_checkpoint(ctx: Context, container: Container, operation: Operation) -> Container:
+    """The container went into its checkpoint: keep its images where no archive holds them, clean up, and say so."""
+    if not operation.archive:
+        keep_images(ctx, container, Path(operation.images))
     ended = ctx.db.record(container, status=Status.STOPPED, finished_at=jsonio.now(), exited=True, exit_code=0)
     cleaned = teardown.teardown(ctx, ended)
     return ctx.db.record(
@@ -126,6 +122,6 @@ def record_checkpoint(ctx: Context, container: Container, operation: Operation, 
         checkpointed=True,
         checkpointed_at=jsonio.now(),
         restored=False,
-        checkpoint_archive=archive,
-        checkpoint_path="" if archive else str(ctx.place(container).checkpoint),
+        checkpoint_archive=operation.archive,
+        checkpoint_path="" if operation.archive else str(ctx.place(container).checkpoint),
     )

@@ -35,7 +35,13 @@ class OciRuntime:
         return ("--root", str(self.state_root))
 
     def _run(self, *words: str, check: bool = True) -> process.Result:
-        return process.run([self.path, *self.global_args, *words], check=check, failure=RuntimeFailed)
+        argv = [self.path, *self.global_args, *words]
+        result = process.run(argv, check=False)
+        if check and result.status != 0:
+            error = process.failed(argv, result, RuntimeFailed)
+            error.code = exec_code(error.message) or error.code
+            raise error
+        return result
 
     def state(self, container_id: str) -> RuntimeState | None:
         """None where the runtime knows no such container."""
@@ -92,3 +98,13 @@ class OciRuntime:
             if directory.exists() and again.status != 0 and "does not exist" not in result.stderr + again.stderr:
                 raise process.failed([self.path, "delete", container_id], again, RuntimeFailed)
             files.remove_tree(directory)
+
+
+def exec_code(said: str) -> str | None:
+    """Tell "not found" from "not executable" by the runtimes' words, as libpod does: exit status 127 or 126."""
+    lower = said.lower()
+    if "permission denied" in lower or "operation not permitted" in lower or "is a directory" in lower:
+        return "command-not-executable"
+    if "executable file not found" in lower or "no such file or directory" in lower:
+        return "command-not-found"
+    return None

@@ -60,8 +60,12 @@ def start(ctx: Context, ref: str, *, before: Callable[[Container], None] = lambd
         require(Op.START, container)
         if container.status is not Status.CREATED:
             container = initialise(ctx, container)
-        before(container)
-        ctx.runtime(container).start(container.id)
+        try:
+            before(container)
+            ctx.runtime(container).start(container.id)
+        except BaseException:
+            teardown.teardown(ctx, container)
+            raise
         return ctx.db.record(
             container,
             "start",
