@@ -35,7 +35,7 @@ class OciRuntime:
         return ("--root", str(self.state_root))
 
     def _run(self, *words: str, check: bool = True) -> process.Result:
-        argv = [self.path, *self.global_args, *words]
+        argv: list[str | Path] = [self.path, *self.global_args, *words]
         result = process.run(argv, check=False)
         if check and result.status != 0:
             error = process.failed(argv, result, RuntimeFailed)

@@ -158,17 +158,11 @@ class VolumeStore:
             return False
         from pyodcr.lifecycle.storage import pack, unpack
 
-        try:
-            source = rooted.open_below(rootfs, use.dest, os.O_RDONLY | os.O_DIRECTORY)
-        except OSError:  # the image has nothing there, or no directory
-            return False
-        try:
-            if not os.listdir(source):
+        with rooted.directory(rootfs, use.dest) as source:
+            if source is None or not os.listdir(source):
                 return False
             with tempfile.TemporaryFile() as spool:
                 pack.scan(Path(f"/proc/self/fd/{source}")).write(spool)
                 spool.seek(0)
                 unpack.tar(spool, volume.mountpoint)
-        finally:
-            os.close(source)
         return True
