@@ -157,7 +157,7 @@ def effective_capabilities() -> int:
 
 def existing(path: Path) -> Path:
     """The nearest of ``path`` and its parents that is there."""
-    return next(place for place in (path, *path.parents) if place.exists())
+    return next(place for place in (path, *path.parents) if os.path.exists(place))
 
 
 def free_bytes(directory: Path) -> int:
@@ -180,7 +180,9 @@ def _criu_version() -> CriuVersion | None:
 
 
 def _own_network(init: int) -> bool:
-    return os.stat(f"/proc/{init}/ns/net").st_ino != os.stat("/proc/self/ns/net").st_ino
+    with suppress(OSError):  # it has just ended
+        return os.stat(f"/proc/{init}/ns/net").st_ino != os.stat("/proc/self/ns/net").st_ino
+    return False
 
 
 @dataclass(frozen=True, slots=True)

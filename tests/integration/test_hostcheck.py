@@ -70,6 +70,22 @@ def test_both_runtimes_can_checkpoint_here(config: Config, name: str) -> None:
     assert (info.can_run, info.can_checkpoint, info.why_not) == (True, True, "")
 
 
+def test_an_ordinary_user_is_told_so(config: Config) -> None:
+    """With nothing but findings: no check breaks for want of rights."""
+    program = PROGRAM.format(root=str(config.root), runroot=str(config.runroot))
+    done = subprocess.run(
+        ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", sys.executable, "-c", program],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": "/src"},
+    )
+    assert done.returncode == 0, done.stderr
+    results = {result["name"]: result for result in json.loads(done.stdout)}
+    assert (results["privileges"]["status"], results["privileges"]["found"]) == ("failed", "user 65534")
+    assert results["crun"]["status"] == "ok"
+    assert results["overlay"]["status"] == "warning"
+
+
 def test_without_criu(config: Config) -> None:
     results = changed_host(config, without("criu"))
     assert results["criu"].status is Status.FAILED

@@ -105,20 +105,11 @@ def test_memory_is_counted(tmp_path: Path) -> None:
         assert large - look(small, tmp_path).memory_bytes > 60 << 20
 
 
-def test_a_process_that_is_gone_holds_nothing(tmp_path: Path) -> None:
-    with process("") as pid:
+def test_a_container_that_has_just_ended_holds_nothing(tmp_path: Path) -> None:
+    with process(CONNECTED) as pid:
         pass
-    with process("") as init:
-        facts = observe.observe(
-            init=init,
-            pids=[init, pid],
-            runtime=RUNTIME,
-            staging=tmp_path,
-            hook_directory=tmp_path,
-            tcp_established=False,
-            file_locks=False,
-        )
-    assert (facts.tcp, facts.locks, facts.own_network) == ((), (), False)
+    facts = look(pid, tmp_path)
+    assert (facts.tcp, facts.locks, facts.memory_bytes, facts.own_network) == ((), (), 0, False)
 
 
 def test_directories_need_not_exist_yet(tmp_path: Path) -> None:
