@@ -22,11 +22,10 @@ from pyodcr.checkpoint.destinations import registry
 from pyodcr.checkpoint.importing import import_container, unpack_archive
 from pyodcr.checkpoint.options import Outcome, Progress, RestoreOptions, no_progress
 from pyodcr.errors import ArchiveInvalid, NotFound, RuntimeFailed
-from pyodcr.lifecycle import prepare, teardown
+from pyodcr.lifecycle import prepare, recovery, teardown
 from pyodcr.lifecycle.models import Container, NetworkOptions, Status
 from pyodcr.lifecycle.network.status import reuse
-from pyodcr.lifecycle.operations import Kind, Operation, Stage, opened
-from pyodcr.lifecycle.recovery import discard_import
+from pyodcr.lifecycle.operations import Kind, Operation, Stage, opened, opened_import
 from pyodcr.lifecycle.storage import unpack
 from pyodcr.lifecycle.transitions import Op, require
 from pyodcr.linux import files
@@ -92,7 +91,9 @@ def restore_archive(ctx: Context, options: RestoreOptions, progress: Progress = 
     """Make a container from an archive and restore it (``--import``)."""
     began = time.monotonic()
     ctx.refresh_after_reboot()
-    operation = opened(Kind.RESTORE, "", imported=True)
+    recovery.sweep(ctx)
+    operation = opened_import()
+    ctx.db.put_operation(operation)
     staging = ctx.paths.staging(operation.id)
     with ExitStack() as close:
         close.callback(_close, ctx, operation)
@@ -261,7 +262,7 @@ class _Restore:
     def _undo(self) -> None:
         """The ``with`` blocks took everything down; what is left are the records."""
         if self.operation.imported:
-            discard_import(self.ctx, self.container, self.operation)
+            recovery.discard_import(self.ctx, self.container, self.operation)
         else:
             teardown.teardown(self.ctx, self.container)
 

@@ -112,8 +112,18 @@ def plan(operation: Operation, seen: Observation) -> tuple[Step, ...]:
 
 def opened(kind: Kind, container_id: str, **details: Any) -> Operation:
     """A new operation of this process, not yet recorded."""
+    return _opened(secrets.token_hex(8), kind, container_id, **details)
+
+
+def opened_import() -> Operation:
+    """A new import; it stands for the container it will make until that is known."""
+    operation_id = secrets.token_hex(8)
+    return _opened(operation_id, Kind.RESTORE, f"import {operation_id}", imported=True)
+
+
+def _opened(operation_id: str, kind: Kind, container_id: str, **details: Any) -> Operation:
     return Operation(
-        id=secrets.token_hex(8),
+        id=operation_id,
         container=container_id,
         kind=kind,
         stage=Stage.PREPARING,

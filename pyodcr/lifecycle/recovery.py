@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pyodcr import jsonio
+from pyodcr.errors import NotFound
 from pyodcr.lifecycle import teardown
 from pyodcr.lifecycle.models import Container, Status
 from pyodcr.lifecycle.network import packetlock
@@ -47,6 +48,22 @@ def recover(ctx: Context, container: Container, operation: Operation) -> Contain
         assert current is not None or step in (Step.REMOVE_STAGING, Step.CLOSE)
         current = _carry_out(step, ctx, current, operation)
     return current
+
+
+def sweep(ctx: Context) -> tuple[Operation, ...]:
+    """Recover every operation whose owner is dead; returns them. Verbs on a container do it for that one alone."""
+    swept = []
+    for operation in ctx.db.operations():
+        if operation.owner_lives:
+            continue
+        try:
+            with ctx.locked(operation.container):
+                pass
+        except NotFound:  # an import that had not made its container yet, or one that is gone
+            for step in (Step.ABORT_UPLOAD, Step.REMOVE_STAGING, Step.CLOSE):
+                _carry_out(step, ctx, None, operation)
+        swept.append(operation)
+    return tuple(swept)
 
 
 def _carry_out(step: Step, ctx: Context, container: Container | None, operation: Operation) -> Container | None:
