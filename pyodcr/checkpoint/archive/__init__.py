@@ -23,8 +23,9 @@ there is exactly one way to write it.
 
 **Nothing in an archive of ours is harmless to change.** ``pyodcr.json`` holds the SHA-256 of each entry, of
 all tar headers, and of all frames before its own; it ends in a seal over itself; padding must be zero; the last
-frame and the seek table must be, byte for byte, what they would be if written anew; and headers say that they are
-ours, so pyodcr.json cannot be missing. These are checks against damage. They prove no authorship: who can write the archive can write the hashes.
+frame and the seek table must be, byte for byte, what they would be if written anew; and the headers say that they
+are ours, so ``pyodcr.json`` cannot be missing. These are checks against damage. They prove no authorship: who can
+write the archive can write the hashes.
 
 ``writer`` and ``reader`` are the two ends, ``verify`` reads all and keeps nothing, ``index`` reads one entry,
 ``extract`` writes entries below a directory.
