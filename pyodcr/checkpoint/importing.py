@@ -37,6 +37,10 @@ OWN_MOUNTS = frozenset(
 )
 
 
+# every spec names these places of its host, and every start names them anew
+PLACES = ("root.path ", "linux.cgroupsPath", "path of the ")
+
+
 @dataclass(frozen=True, slots=True)
 class Imported:
     """A container that is not recorded yet, the volumes it brings, and what was left out of it."""
@@ -180,8 +184,10 @@ def _rebuilt(document: Mapping[str, Any], config: ContainerConfig) -> tuple[Mapp
         warnings.append(f"the container has {source} of this host mounted on {destination}")
     if config.privileged:
         warnings.append("the container is privileged: it can do anything to this host")
-    spec, dropped = allowlist.rebuild(document, binds=binds, remade=own, privileged=config.privileged)
-    return spec, (*(f"left out of the archive's spec: {line}" for line in dropped), *warnings)
+    shared = ("cgroup", "network") if config.network_mode == "host" else ("cgroup",)
+    spec, dropped = allowlist.rebuild(document, binds=binds, remade=own, shared=shared, privileged=config.privileged)
+    told = [f"left out of the archive's spec: {line}" for line in dropped if not line.startswith(PLACES)]
+    return spec, (*told, *warnings)
 
 
 def _published(publish: tuple[str, ...]) -> tuple[PortMapping, ...]:

@@ -102,7 +102,6 @@ class ContainerConfig:
     shm_dir: str = key("ShmDir", "")
     shm_size_bytes: int = key("shmSize", 65_536_000)
     no_shm: bool = key("NoShm", False)  # --ipc host or none: /dev/shm is not ours
-    mounts: tuple[str, ...] = key("mounts", ())  # destinations the user asked for
     named_volumes: tuple[NamedVolume, ...] = key("namedVolumes", ())
     overlay_volumes: tuple[OverlayVolume, ...] = key("overlayVolumes", ())
     create_working_dir: bool = key("createWorkingDir", False)
@@ -135,7 +134,7 @@ class ContainerConfig:
     dns_options: tuple[str, ...] = key("dnsOption", ())
     extra_hosts: tuple[str, ...] = key("hostsAdd", ())  # NAME:IP
 
-    user_volumes: tuple[str, ...] = key("userVolumes", ())
+    user_volumes: tuple[str, ...] = key("userVolumes", ())  # destinations the user asked for
     entrypoint: tuple[str, ...] = key("entrypoint", ())
     command: tuple[str, ...] = key("command", ())
 

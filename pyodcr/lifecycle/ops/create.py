@@ -51,7 +51,7 @@ def place(ctx: Context, config: ContainerConfig) -> ContainerConfig:
     return replace(
         config,
         static_dir=str(directories.bundle),
-        shm_dir="" if config.no_shm else str(directories.shm),
+        shm_dir="" if config.no_shm or config.ipc_container else str(directories.shm),
         log_path=config.log_path or str(directories.log),
     )
 

@@ -5,7 +5,8 @@
     oci:DIR:NAME                 NAME; without it none, like dir:DIR
     containers-storage:NAME, docker-daemon:NAME
 
-Short names become ``localhost/`` ones. An archive may be compressed in any of the usual forms.
+Short names of archives become ``localhost/`` ones, others Docker Hub's. An archive may be compressed in any
+of the usual forms.
 """
 
 from __future__ import annotations
@@ -31,15 +32,12 @@ def names(source: Source) -> tuple[str, ...]:
     """The full names; raises :class:`UsageError` where the archive has several images and none was chosen."""
     if source.transport is Transport.DOCKER_ARCHIVE:
         found = _repo_tags(_read_member(source.path, "manifest.json"), source)
-    elif source.transport is Transport.OCI_ARCHIVE:
+        return tuple(str(refs.local(name)) for name in found)
+    if source.transport is Transport.OCI_ARCHIVE:
         found = _annotated(_read_member(source.path, "index.json"), source)
-    elif source.transport is Transport.OCI:
-        found = [source.inner_name] if source.inner_name else []
-    elif source.transport is Transport.DIRECTORY:
-        found = []
-    else:
-        found = [source.rest.rpartition("]")[2]]  # containers-storage:[driver@root+run]NAME
-    return tuple(str(refs.local(name)) for name in found if name)
+        return tuple(str(refs.local(name)) for name in found)
+    name = source.inner_name if source.transport.is_path else source.rest.rpartition("]")[2]  # [driver@root+run]NAME
+    return (str(refs.remote(name)),) if name else ()
 
 
 def _repo_tags(entries: Any, source: Source) -> Sequence[str]:
