@@ -26,6 +26,11 @@ from typing import Any, TypeVar, cast
 T = TypeVar("T")
 JsonObject = dict[str, Any]
 
+
+class Table(dict[str, Any]):
+    """A JSON object whose keys are data (labels, networks, ports) and not the names of fields."""
+
+
 GO_ZERO_TIME = "0001-01-01T00:00:00Z"
 
 
@@ -176,10 +181,10 @@ def _decode_plain(hint: type, value: Any, where: str) -> Any:
     return value
 
 
-def encode(value: Any) -> Any:
-    """The JSON value of a dataclass, and of anything it may hold."""
+def encode(value: Any, *, whole: bool = False) -> Any:
+    """The JSON value of a dataclass, and of anything it may hold; ``whole``: also of fields equal to their defaults."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return _encode_dataclass(value)
+        return _encode_dataclass(value, whole=whole)
     if isinstance(value, Enum):
         return value.value
     if isinstance(value, datetime):
@@ -187,18 +192,18 @@ def encode(value: Any) -> Any:
     if isinstance(value, Path):
         return str(value)
     if isinstance(value, Mapping):
-        return {name: encode(item) for name, item in value.items()}
+        return Table({name: encode(item, whole=whole) for name, item in value.items()})
     if isinstance(value, list | tuple):
-        return [encode(item) for item in value]
+        return [encode(item, whole=whole) for item in value]
     return value
 
 
-def _encode_dataclass(value: Any) -> JsonObject:
+def _encode_dataclass(value: Any, *, whole: bool) -> JsonObject:
     out: JsonObject = {}
     for field in _fields(type(value)):
         item = getattr(value, field.name)
         if field.name == "extra":
             out.update(cast(Mapping[str, Any], item))
-        elif field.keep or item != field.default:
-            out[field.json_name] = encode(item)
+        elif whole or field.keep or item != field.default:
+            out[field.json_name] = encode(item, whole=whole)
     return out

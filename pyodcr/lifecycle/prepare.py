@@ -187,6 +187,6 @@ def _apply_to_host(config: ContainerConfig, owner: tuple[int, int]) -> None:
         if not change.chown:
             continue
         os.chown(change.path, *owner, follow_symlinks=False)
-        for directory, names, other in os.walk(change.path):
-            for name in (*names, *other):
+        for directory, directories, others in os.walk(change.path):
+            for name in (*directories, *others):
                 os.chown(os.path.join(directory, name), *owner, follow_symlinks=False)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import bz2
 import io
 import json
+import lzma
 import os
 import shutil
 import signal
@@ -12,7 +14,7 @@ import subprocess
 import sys
 import tarfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -167,8 +169,8 @@ def test_an_oci_layout_mounts_as_the_files_it_is_made_of(
 
 
 @pytest.mark.parametrize("compress", [ociimages.plain, ociimages.zstd])
-def test_layers_of_every_compression(store: ImageStore, tmp_path: Path, compress: object) -> None:
-    image = OciImage([BASE, TOP], compress=compress)  # type: ignore[arg-type]
+def test_layers_of_every_compression(store: ImageStore, tmp_path: Path, compress: Callable[[bytes], bytes]) -> None:
+    image = OciImage([BASE, TOP], compress=compress)
     assert pull(store, tmp_path, image, "x").id == image.id
 
 
@@ -305,7 +307,7 @@ def test_the_same_image_under_another_name_is_not_fetched_again(
     hub.push("y", "2", image)
     store.pull(hub.name("x", "1"), access=INSECURE)
     hub.requests.clear()
-    assert store.pull(hub.name("y", "2"), access=INSECURE).names == (hub.name("x", "1"), hub.name("y", "2"))
+    assert store.pull(hub.name("y", "2"), access=INSECURE).names == (hub.name("y", "2"), hub.name("x", "1"))
     assert not [path for path in hub.requests if "/blobs/" in path]
 
 
@@ -392,14 +394,12 @@ def test_blobs_that_are_not_what_the_manifest_says(store: ImageStore, image: Oci
 # Tarballs
 
 
-@pytest.mark.parametrize("form", ["plain", "gz", "zst", "xz", "bz2"])
-def test_importing_a_tarball(store: ImageStore, tmp_path: Path, form: str, mounted: Path) -> None:
-    tarball = tmp_path / "rootfs.tar"
-    tarball.write_bytes(BASE)
-    tools = {"gz": "gzip", "zst": "zstd", "xz": "xz", "bz2": "bzip2"}
-    if form != "plain":
-        subprocess.run([tools[form], "-q", str(tarball)], check=True)
-        tarball = tmp_path / f"rootfs.tar.{form}"
+@pytest.mark.parametrize("compress", [ociimages.plain, ociimages.gzipped, ociimages.zstd, lzma.compress, bz2.compress])
+def test_importing_a_tarball(
+    store: ImageStore, tmp_path: Path, compress: Callable[[bytes], bytes], mounted: Path
+) -> None:
+    tarball = tmp_path / "rootfs.tar.any"
+    tarball.write_bytes(compress(BASE))
     steps: list[Step] = []
     made = store.import_rootfs(
         tarball,
@@ -453,8 +453,8 @@ def test_what_cannot_be_imported(store: ImageStore, tmp_path: Path) -> None:
 def test_tags_and_lookups(store: ImageStore, tmp_path: Path) -> None:
     one = pull(store, tmp_path, OciImage([BASE]), "one")
     two = pull(store, tmp_path, OciImage([TOP]), "two")
-    assert store.tag("one", "quay.io/x/y").names == ("localhost/one:latest", "quay.io/x/y:latest")
-    assert store.tag("two", "one").names == ("localhost/two:latest", "localhost/one:latest")
+    assert store.tag("one", "quay.io/x/y").names == ("quay.io/x/y:latest", "localhost/one:latest")
+    assert store.tag("two", "one").names == ("localhost/one:latest", "localhost/two:latest")
     assert store.lookup(one.id).names == ("quay.io/x/y:latest",)
     assert store.resolve("one")[1] == "localhost/one:latest"
     assert store.resolve(two.id) == (store.lookup("two"), "")

@@ -35,7 +35,7 @@ class Mode:
 
 def mode_of(container: ContainerConfig) -> Mode:
     if container.own_netns:
-        return Mode(Kind.BRIDGE)
+        return Mode(Kind.NONE if container.network_mode == Kind.NONE else Kind.BRIDGE)
     if container.net_container:
         return Mode(Kind.CONTAINER, container.net_container)
     namespace = _namespace(container.spec, "network")

@@ -148,7 +148,8 @@ def _network(found: Parts) -> Mapping[str, Any]:
                 connection.namespace.mode,
             )
     return {
-        "own_netns": connection.is_bridge,
+        # also without a network: of a namespace that the runtime made itself, runc restores no loopback
+        "own_netns": connection.is_bridge or connection.namespace.mode is Mode.NONE,
         "network_mode": str(connection.namespace.mode),
         "networks": connection.networks,
         "ports": mapped,

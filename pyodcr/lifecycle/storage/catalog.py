@@ -107,16 +107,16 @@ class Catalog:
         return Found(found, next(name for name in found.names if replace(found, names=(name,)).ends_like(wanted)))
 
     def with_image(self, record: Record) -> Catalog:
-        """Add an image, or add ``record``'s names and digests to it if it is known; its names leave all others."""
+        """Add an image, or ``record``'s names (newest first) and digests to it if known; its names leave all others."""
         known = self.get(record.id)
         if known is not None:
             record = replace(
                 record,
-                names=_merged(known.names, record.names),
+                names=_merged(record.names, known.names),
                 digests=_merged(record.digests, known.digests),
                 names_history=known.names_history,
             )
-        record = replace(record, names_history=_merged(record.names, record.names_history))
+        record = replace(record, names_history=_merged(record.names_history, reversed(record.names)))
         others = tuple(
             replace(other, names=tuple(name for name in other.names if name not in record.names))
             for other in self.records

@@ -74,11 +74,11 @@ def test_the_annotation_of_an_oci_archive(tmp_path: Path, annotations: object, e
 
 
 def test_an_oci_layout_is_called_what_was_asked_for() -> None:
-    assert names("oci:/some/dir:tool:2") == ("localhost/tool:2",)
+    assert names("oci:/some/dir:tool:2") == ("docker.io/library/tool:2",)
     assert names("oci:/some/dir") == ()
     assert names("dir:/some/dir") == ()
     assert names("containers-storage:[overlay@/a+/b]quay.io/x:1") == ("quay.io/x:1",)
-    assert names("docker-daemon:redis:7") == ("localhost/redis:7",)
+    assert names("docker-daemon:redis:7") == ("docker.io/library/redis:7",)
 
 
 @pytest.mark.parametrize(

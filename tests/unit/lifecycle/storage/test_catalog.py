@@ -101,9 +101,9 @@ def test_the_same_image_again_gains_names_and_digests(known: Catalog) -> None:
     changed = known.with_image(record(REDIS, "localhost/r:1", digests=("sha256:" + "f" * 64,)))
     redis = changed.get(REDIS)
     assert redis is not None
-    assert redis.names == ("docker.io/library/redis:7", "quay.io/team/redis:7", "localhost/r:1")
+    assert redis.names == ("localhost/r:1", "docker.io/library/redis:7", "quay.io/team/redis:7")
     assert redis.digests == ("sha256:" + "f" * 64, DIGEST, LIST_DIGEST)
-    assert "localhost/r:1" in redis.names_history
+    assert redis.names_history[-1] == "localhost/r:1"
     assert len(changed.records) == len(known.records)
 
 
