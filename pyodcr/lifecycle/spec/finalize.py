@@ -106,9 +106,10 @@ def _process(config: ContainerConfig, process: JsonObject, place: Place) -> Json
 def _namespaces(config: ContainerConfig, asked: Iterable[Mapping[str, Any]], place: Place) -> list[JsonObject]:
     paths = dict(place.namespaces)
     if config.own_netns:
-        if place.netns is None:
+        if place.netns is not None:
+            paths["network"] = str(place.netns)
+        elif config.networks:
             raise NotFound(f"container {config.name} has no network namespace yet")
-        paths["network"] = str(place.netns)
     missing = config.namespace_containers.keys() - paths.keys()
     if missing:
         raise NotFound(f"container {config.name} shares the {min(missing)} namespace of a container that does not run")
