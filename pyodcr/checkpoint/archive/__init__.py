@@ -24,7 +24,8 @@ there is exactly one way to write it.
 **Nothing in an archive of ours is harmless to change.** ``pyodcr.json`` holds the SHA-256 of each entry, of
 all tar headers, and of all frames before its own; it ends in a seal over itself; padding must be zero; the last
 frame and the seek table must be, byte for byte, what they would be if written anew; and the headers say that they
-are ours, so ``pyodcr.json`` cannot be missing. These are checks against damage. They prove no authorship: who can
+are ours, so ``pyodcr.json`` cannot be missing. Taken out of its wrapping, or put into another, an archive stands on
+what the tar holds, which is all but the frames. These are checks against damage. They prove no authorship: who can
 write the archive can write the hashes.
 
 ``writer`` and ``reader`` are the two ends, ``verify`` reads all and keeps nothing, ``index`` reads one entry,

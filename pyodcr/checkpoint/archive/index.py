@@ -57,7 +57,7 @@ class Index:
 
     @contextmanager
     def open(self, name: str) -> Iterator[Entry]:
-        """The entry of this name, or :class:`NotFound`; a second one may not be opened meanwhile."""
+        """The entry of this name, or :class:`NotFound`. Its mode is in its header only, which is not read: 0600."""
         told = next((entry for entry in self.manifest.entries if entry.name == name), None)
         if told is None:
             raise NotFound(f"the archive has no {name}", entry=name)
