@@ -7,6 +7,7 @@ import io
 import json
 import lzma
 import os
+import re
 import shutil
 import signal
 import stat
@@ -14,8 +15,9 @@ import subprocess
 import sys
 import tarfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -24,6 +26,7 @@ from pyodcr.errors import (
     ImageInvalid,
     NotFound,
     PyodcrError,
+    SystemFailed,
     Unsupported,
     UsageError,
 )
@@ -117,8 +120,9 @@ def mounted(tmp_path: Path) -> Iterator[Path]:
 
 
 def pull(store: ImageStore, tmp_path: Path, image: OciImage, name: str) -> Image:
-    path = tmp_path / f"layout-{time.monotonic_ns()}"
-    return store.pull(f"oci:{image.write_layout(path, name)}:{name}")
+    """Pull it from a layout of its own, as ``localhost/NAME``."""
+    path = image.write_layout(tmp_path / f"layout-{time.monotonic_ns()}", f"localhost/{name}")
+    return store.pull(f"oci:{path}:localhost/{name}")
 
 
 def left_behind(store: ImageStore) -> list[str]:
@@ -140,7 +144,7 @@ def layers_on_disk(store: ImageStore) -> set[str]:
 def test_an_oci_layout_mounts_as_the_files_it_is_made_of(
     store: ImageStore, image: OciImage, tmp_path: Path, mounted: Path
 ) -> None:
-    pulled = pull(store, tmp_path, image, "localhost/x:1")
+    pulled = pull(store, tmp_path, image, "x:1")
 
     assert pulled.id == image.id
     assert pulled.names == ("localhost/x:1",)
@@ -180,7 +184,7 @@ def test_a_docker_archive_keeps_its_ids_and_its_health_check(store: ImageStore, 
     archive = write_docker_archive(tmp_path / "a.tar", [(image, ["redis:7", "quay.io/x/redis:7"])])
     pulled = store.pull(f"docker-archive:{archive}")
     assert pulled.id == image.id
-    assert pulled.names == ("localhost/redis:7", "quay.io/x/redis:7")
+    assert pulled.names == ("quay.io/x/redis:7", "localhost/redis:7")
     assert pulled.config.healthcheck == Healthcheck(test=("CMD", "true"), interval_ns=5_000_000_000, retries=2)
 
 
@@ -293,7 +297,9 @@ def test_newer_makes_do_with_what_is_here(store: ImageStore, image: OciImage) ->
         hub.push("x", "1", image)
         name = hub.name("x", "1")
         store.pull(name, access=INSECURE)
-    assert store.pull(name, policy=PullPolicy.NEWER, access=INSECURE).id == image.id
+    steps: list[Step] = []
+    assert store.pull(name, policy=PullPolicy.NEWER, access=INSECURE, report=steps.append).id == image.id
+    assert [step.phase for step in steps] == [Phase.WARNING]
     with pytest.raises(PyodcrError) as caught:
         store.pull(name, policy=PullPolicy.ALWAYS, access=INSECURE)
     assert caught.value.code == "registry-unreachable"
@@ -447,6 +453,44 @@ def test_what_cannot_be_imported(store: ImageStore, tmp_path: Path) -> None:
         store.import_rootfs(io.BytesIO(BASE), "x", changes=["NOPE x"])
 
 
+def test_the_root_of_the_image_is_the_topmost_that_is_told_of(store: ImageStore, tmp_path: Path, mounted: Path) -> None:
+    base = layer(directory(".", mode=0o2711, uid=5, gid=6), file("a"))
+    pulled = pull(store, tmp_path, OciImage([base, layer(file("b"))]), "x")
+    info = overlay.mount(mounted / "c", store.lower_dirs(pulled)).stat()
+    assert (info.st_uid, info.st_gid, stat.S_IMODE(info.st_mode)) == (5, 6, 0o2711)
+    overlay.unmount(mounted / "c")
+    made = store.import_rootfs(io.BytesIO(layer(file("c"))))
+    info = overlay.mount(mounted / "d", store.lower_dirs(made)).stat()
+    assert (info.st_uid, info.st_gid, stat.S_IMODE(info.st_mode)) == (0, 0, 0o755)
+    overlay.unmount(mounted / "d")
+
+
+def test_a_full_disk(tmp_path: Path) -> None:
+    small = tmp_path / "small"
+    small.mkdir()
+    mounts.mount("tmpfs", small, "tmpfs", options="size=4m")
+    try:
+        store = ImageStore(small / "images")
+        kept = store.import_rootfs(io.BytesIO(TOP), "kept")
+        big = layer(file("big", os.urandom(6 << 20)))
+        with pytest.raises(SystemFailed) as imported:
+            store.import_rootfs(io.BytesIO(big), "big")
+        with pytest.raises(SystemFailed) as pulled:
+            pull(store, tmp_path, OciImage([big]), "big")
+        assert imported.value.code == pulled.value.code == "no-space"
+        assert left_behind(store) == []
+        assert store.list() == (kept,)
+        assert store.remove("kept").deleted == kept.id
+    finally:
+        mounts.unmount(small)
+
+
+def test_only_root_reaches_the_files(store: ImageStore) -> None:
+    """A set-uid program of an image must not be run by a user of this host."""
+    store.sweep()
+    assert stat.S_IMODE(store.root.stat().st_mode) == 0o700
+
+
 # Names, listing, removal
 
 
@@ -485,7 +529,7 @@ def test_removal_takes_only_what_nobody_else_needs(store: ImageStore, tmp_path: 
 def test_removal_by_id_of_an_image_with_several_names(store: ImageStore, tmp_path: Path) -> None:
     image = pull(store, tmp_path, OciImage([BASE]), "one")
     store.tag("one", "two")
-    with pytest.raises(Conflict, match="several names: localhost/one:latest, localhost/two:latest"):
+    with pytest.raises(Conflict, match="several names: localhost/two:latest, localhost/one:latest"):
         store.remove(image.id)
     assert store.remove(image.id[:12], force=True).deleted == image.id
 
@@ -653,3 +697,53 @@ def test_gnu_tar_reads_what_was_imported(store: ImageStore, tmp_path: Path) -> N
     diff = store.layer_dirs(made)[0]
     found = {str(path.relative_to(diff)) for path in diff.rglob("*")}
     assert found == names
+
+
+@pytest.fixture
+def podman(tmp_path: Path) -> list[str]:
+    """Podman with a store of its own."""
+    if shutil.which("podman") is None:
+        pytest.skip("podman, to compare with, is only in the test host")
+    places = ["--root", str(tmp_path / "podman"), "--runroot", str(tmp_path / "podman-run"), "--storage-driver", "vfs"]
+    return ["podman", *places]
+
+
+def shown_by(podman: list[str], image: str) -> dict[str, Any]:
+    """What `podman image inspect` shows, but for what is a store's own."""
+    done = subprocess.run([*podman, "image", "inspect", image], check=True, capture_output=True)
+    [shown] = json.loads(done.stdout)
+    return comparable(shown)
+
+
+def comparable(shown: Mapping[str, Any]) -> dict[str, Any]:
+    """Without places and sizes (Podman adds the metadata's); it has nanoseconds, we microseconds."""
+    kept = {key: value for key, value in shown.items() if key not in ("GraphDriver", "Size", "VirtualSize")}
+    text = json.dumps(kept)
+    return json.loads(re.sub(r"(T\d\d:\d\d:\d\d)(\.\d+)?Z", r"\1Z", text))  # type: ignore[no-any-return]
+
+
+def test_podman_pulls_the_same(store: ImageStore, podman: list[str], tmp_path: Path) -> None:
+    image = OciImage([BASE, MIDDLE, TOP], CONFIG, annotations={"a": "b"})
+    health = OciImage([BASE, TOP], {"Healthcheck": {"Test": ["CMD", "true"], "Interval": 5}}, types=DOCKER)
+    sources = [
+        f"oci:{image.write_layout(tmp_path / 'layout', 'x')}:x",
+        f"docker-archive:{write_docker_archive(tmp_path / 'a.tar', [(health, ['redis:7', 'quay.io/x/redis:7'])])}",
+    ]
+    for source in sources:
+        pulled = store.pull(source)
+        subprocess.run([*podman, "pull", "-q", source], check=True)
+        assert shown_by(podman, pulled.id) == comparable(imageinspect.inspect(pulled, store.layer_dirs(pulled)))
+
+
+def test_podman_imports_the_same(store: ImageStore, podman: list[str], tmp_path: Path) -> None:
+    """Down to the ID: an archive of a container names its image by that."""
+    tarball = tmp_path / "rootfs.tar.gz"
+    tarball.write_bytes(ociimages.gzipped(BASE))
+    changes = ["CMD a && b <c>", 'ENTRYPOINT ["/é"]', "ENV A=b", "EXPOSE 80", "EXPOSE 53/udp", "LABEL z=1", "LABEL a=2"]
+    changes += ["USER me", "VOLUME /v /a", "WORKDIR /w", "STOPSIGNAL INT"]
+    made = store.import_rootfs(tarball, "x", changes=changes, message="hello")
+    options = [word for change in changes for word in ("-c", change)]
+    environment = {**os.environ, "TZ": "UTC"}  # Podman writes the file's time in the local zone
+    command = [*podman, "import", "-q", "-m", "hello", *options, str(tarball), "x"]
+    done = subprocess.run(command, check=True, capture_output=True, text=True, env=environment)
+    assert made.id == done.stdout.strip().removeprefix("sha256:")

@@ -29,10 +29,13 @@ NAME_ANNOTATIONS = ("io.containerd.image.name", "org.opencontainers.image.ref.na
 
 
 def names(source: Source) -> tuple[str, ...]:
-    """The full names; raises :class:`UsageError` where the archive has several images and none was chosen."""
+    """The full names, as a catalogue has them: the last one first, as if given one after the other.
+
+    Raises :class:`UsageError` where the archive has several images and none was chosen.
+    """
     if source.transport is Transport.DOCKER_ARCHIVE:
         found = _repo_tags(_read_member(source.path, "manifest.json"), source)
-        return tuple(str(refs.local(name)) for name in found)
+        return tuple(str(refs.local(name)) for name in reversed(found))
     if source.transport is Transport.OCI_ARCHIVE:
         found = _annotated(_read_member(source.path, "index.json"), source)
         return tuple(str(refs.local(name)) for name in found)

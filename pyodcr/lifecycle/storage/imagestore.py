@@ -165,29 +165,26 @@ class ImageStore:
         ``in_use`` gives the containers that use an image, by its ID. Such an image is :class:`Conflict`; with
         ``force`` it loses its names, and stays, nameless, as long as a container needs its layers.
         """
-        staging.sweep(self._staging)
-        with staging.directory(self._staging) as trash:
-            with self._locked():
-                known = catalog.load(self._index)
-                found = known.find(ref)
-                changed, removed = _without(known, found, in_use(found.record.id), force=force)
-                catalog.save(self._index, changed)
-                self._collect(changed, trash)
+        with self.staged() as trash, self._locked():
+            known = catalog.load(self._index)
+            found = known.find(ref)
+            changed, removed = _without(known, found, in_use(found.record.id), force=force)
+            catalog.save(self._index, changed)
+            self._collect(changed, trash)
         return removed
 
     def sweep(self) -> None:
         """Remove what killed processes left: half-made images, and layers that no image came to name."""
-        staging.sweep(self._staging)
-        with staging.directory(self._staging) as trash:
-            with self._locked():
-                self._collect(catalog.load(self._index), trash)
+        with self.staged() as trash, self._locked():
+            self._collect(catalog.load(self._index), trash)
 
     @contextmanager
     def staged(self) -> Iterator[Path]:
-        """A private directory in which to make an image ready."""
-        staging.sweep(self._staging)
+        """A private directory: to make an image ready in, or to delete from once the lock is released."""
         files.make_directory(self.root)
-        with staging.directory(self._staging) as stage:
+        parent = self.root / "staging"
+        staging.sweep(parent)
+        with staging.directory(parent) as stage:
             yield stage
 
     def commit(self, new: NewImage) -> Image | None:
@@ -214,10 +211,6 @@ class ImageStore:
             )
             catalog.save(self._index, catalog.load(self._index).with_image(record))
         return self.lookup(image_id)
-
-    @property
-    def _staging(self) -> Path:
-        return self.root / "staging"
 
     @contextmanager
     def _locked(self) -> Iterator[None]:

@@ -1,10 +1,13 @@
 """``image import``: a tarball of a root filesystem becomes an image of one layer.
 
-Configuration, history and manifest are as Podman's tarball transport writes them.
+The configuration is what ``podman import`` would make of the same file, to the byte: an image's ID is the hash of
+it, and a container restored under the other engine is looked for by that ID. The time of creation is the file's.
 """
 
 from __future__ import annotations
 
+import re
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -13,17 +16,10 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from pyodcr import jsonio
 from pyodcr.errors import NotFound, UsageError
+from pyodcr.jsonio import JsonObject
 from pyodcr.lifecycle.storage import changes as instructions
-from pyodcr.lifecycle.storage import manifest, refs
-from pyodcr.lifecycle.storage.images import (
-    History,
-    Image,
-    ImageConfig,
-    ImageDocument,
-    NewImage,
-    RootFs,
-    host_architecture,
-)
+from pyodcr.lifecycle.storage import images, manifest, refs
+from pyodcr.lifecycle.storage.images import Image, ImageConfig, NewImage, host_architecture
 from pyodcr.lifecycle.storage.layers import Staged
 from pyodcr.lifecycle.storage.manifest import Descriptor, Manifest
 from pyodcr.lifecycle.storage.progress import Phase, Progress, Step
@@ -48,18 +44,17 @@ def import_rootfs(
     """See :meth:`ImageStore.import_rootfs`. Nothing is read before name and changes are known to be good."""
     names = (str(_name(ref)),) if ref else ()
     config = instructions.apply(changes)
-    with _opened(source) as (stream, where, total_bytes, created), store.staged() as stage:
+    with _opened(source) as (stream, where, total_bytes, created_ns), store.staged() as stage:
 
         def watch(done_bytes: int) -> None:
             report(Step(Phase.UNPACK, where, done_bytes, total_bytes))
 
         staged = store.layers.unpack(stream, stage, where=where, below=None, watch=watch)
-        document = _document(config, staged, created, message=message, architecture=architecture)
-        blob = jsonio.dumps(jsonio.encode(document)).encode()
+        blob = _configuration(config, staged, created_ns, message=message, architecture=architecture)
         image = store.commit(
             NewImage(
                 config=blob,
-                document=document,
+                document=images.parse_document(blob, where),
                 names=names,
                 digests=(manifest.digest_of(_manifest(blob, staged)),),
                 manifest_type=manifest.OCI_MANIFEST,
@@ -78,10 +73,10 @@ def _name(ref: str) -> refs.Reference:
 
 
 @contextmanager
-def _opened(source: BinaryIO | Path) -> Iterator[tuple[BinaryIO, str, int, datetime]]:
-    """The stream, what to call it, its length (0: unknown), and when what it holds was made."""
+def _opened(source: BinaryIO | Path) -> Iterator[tuple[BinaryIO, str, int, int]]:
+    """The stream, what to call it, its length (0: unknown), and when it was made, in nanoseconds since 1970."""
     if not isinstance(source, Path):
-        yield source, "the imported stream", 0, jsonio.now()
+        yield source, "the imported stream", 0, time.time_ns()
         return
     try:
         stream = source.open("rb")
@@ -95,26 +90,42 @@ def _opened(source: BinaryIO | Path) -> Iterator[tuple[BinaryIO, str, int, datet
     except OSError as error:
         raise files.failed("read", source, error) from error
     with stream:
-        yield stream, str(source), info.st_size, datetime.fromtimestamp(info.st_mtime, UTC)
+        yield stream, str(source), info.st_size, info.st_mtime_ns
 
 
-def _document(
-    config: ImageConfig, staged: Staged, created: datetime, *, message: str, architecture: str
-) -> ImageDocument:
-    hex_id = staged.layer.id.removeprefix("sha256:")
-    step = History(
-        created=created,
-        created_by=f"/bin/sh -c #(nop) ADD file:{hex_id} in /",
-        comment=message or DEFAULT_MESSAGE,
-    )
-    return ImageDocument(
-        created=created,
-        architecture=architecture or host_architecture(),
-        os="linux",
-        config=config,
-        rootfs=RootFs(diff_ids=(staged.layer.id,)),
-        history=(step,),
-    )
+def _configuration(config: ImageConfig, staged: Staged, created_ns: int, *, message: str, architecture: str) -> bytes:
+    created, layer_id = _go_time(created_ns), staged.layer.id
+    sets = {"ExposedPorts", "Labels", "Volumes"}
+    document = {
+        "created": created,
+        "architecture": architecture or host_architecture(),
+        "os": "linux",
+        "config": {
+            name: dict(sorted(value.items())) if name in sets else value
+            for name, value in jsonio.encode(config).items()
+        },
+        "rootfs": {"type": "layers", "diff_ids": [layer_id]},
+        "history": [
+            {
+                "created": created,
+                "created_by": f"/bin/sh -c #(nop) ADD file:{layer_id.removeprefix('sha256:')} in /",
+                "comment": message or DEFAULT_MESSAGE,
+            }
+        ],
+    }
+    return _go_json(document).encode()
+
+
+def _go_time(nanoseconds: int) -> str:
+    seconds, fraction = divmod(nanoseconds, 1_000_000_000)
+    digits = f".{fraction:09}".rstrip("0") if fraction else ""
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}{digits}Z"
+
+
+def _go_json(document: JsonObject) -> str:
+    """As Go's encoding/json, which is afraid of being put into a page of HTML."""
+    text = jsonio.dumps(document)
+    return re.sub("[<>&\u2028\u2029]", lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
 def _manifest(config: bytes, staged: Staged) -> bytes:

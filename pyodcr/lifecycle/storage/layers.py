@@ -112,6 +112,7 @@ class LayerStore:
             # The link first: one that dangles is swept, a layer without one would be no use.
             (self._links / staged.layer.link).symlink_to(Path("..", "layers", place.name, "diff"))
             staged.directory.rename(place)
+            files.fsync_directory(self._layers)
         except OSError as error:
             raise files.failed("create", place, error) from error
 

@@ -55,10 +55,11 @@ def pull(store: ImageStore, ref: str, *, policy: PullPolicy, access: Access, rep
         raise NotFound(f"{ref}: image not known", reference=ref)
     try:
         return _from_registry(store, source, access, report)
-    except PyodcrError:
-        if here is not None and policy is PullPolicy.NEWER:
-            return here[0]
-        raise
+    except PyodcrError as error:
+        if here is None or policy is not PullPolicy.NEWER:
+            raise
+        report(Step(Phase.WARNING, f"the image that is here has to do: {error}"))
+        return here[0]
 
 
 def _present(store: ImageStore, ref: str) -> tuple[Image, str] | None:

@@ -36,7 +36,7 @@ def names(ref: str) -> tuple[str, ...]:
 def test_all_tags_of_a_docker_archive(tmp_path: Path, compressed: bool) -> None:
     tags = [{"RepoTags": ["redis:7", "quay.io/x/redis:7"]}]
     path = archive(tmp_path / "a.tar", {"x.json": b"{}", "manifest.json": tags}, compressed=compressed)
-    assert names(f"docker-archive:{path}") == ("localhost/redis:7", "quay.io/x/redis:7")
+    assert names(f"docker-archive:{path}") == ("quay.io/x/redis:7", "localhost/redis:7")
     assert names(f"docker-archive:{path}:redis:7") == ("localhost/redis:7",)
     assert names(f"docker-archive:{path}:nope") == ()
 
