@@ -1,0 +1,80 @@
+"""The process that unpacks and removes: chrooted into the target, so no name in an archive can mean a place outside.
+
+Started by :mod:`unpack`. A descriptor holds the request (JSON), one of the first two; standard input is the tar;
+standard output takes the answer (JSON), one of the last three:
+
+    {"target": "/path", "remove": ["/path", ...], "keep": ["name", ...]}
+    {"target": "/path", "layer": false, "entries": null, "size_bytes": null}
+
+    {"entries": 7, "size_bytes": 4096, "unsupported_xattrs": 0}
+    {"invalid": "it is cut short"}              the archive's fault
+    {"errno": 28, "at": "usr/bin/env"}          the kernel's; ``at`` is null if it was before the first entry
+
+Everything is imported before the chroot: afterwards a module, like any other file, would be the archive's.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from typing import Any
+
+from pyodcr.lifecycle.storage.extract import Extraction, Limits
+from pyodcr.lifecycle.storage.removal import remove_deleted
+from pyodcr.lifecycle.storage.tar import TarInvalid
+from pyodcr.lifecycle.storage.tar_reader import TarReader
+
+_BUFFER_BYTES = 1 << 20
+
+
+def main(request_fd: int) -> None:
+    with os.fdopen(request_fd, encoding="utf-8") as stream:
+        request: dict[str, Any] = json.load(stream)
+    os.write(1, json.dumps(_answer(request)).encode())
+
+
+def _answer(request: dict[str, Any]) -> dict[str, Any]:
+    try:
+        _enter(request["target"])
+    except OSError as error:
+        return {"errno": error.errno, "at": None}
+    return _remove(request) if "remove" in request else _extract(request)
+
+
+def _enter(target: str) -> None:
+    os.chroot(target)
+    os.chdir("/")
+    os.umask(0)
+    sys.path.clear()
+    sys.meta_path.clear()
+
+
+def _remove(request: dict[str, Any]) -> dict[str, Any]:
+    try:
+        root = os.open(".", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        remove_deleted(root, request["remove"], request["keep"])
+    except TarInvalid as error:
+        return {"invalid": str(error)}
+    except OSError as error:
+        return {"errno": error.errno, "at": error.filename}
+    return {}
+
+
+def _extract(request: dict[str, Any]) -> dict[str, Any]:
+    limits = Limits(request["entries"], request["size_bytes"])
+    source = os.fdopen(0, "rb", buffering=_BUFFER_BYTES)
+    extraction = Extraction(TarReader(source), limits, layer=request["layer"])
+    try:
+        extraction.run()
+        while source.read(_BUFFER_BYTES):  # zeros up to a full tape record: whoever writes them must not meet EPIPE
+            pass
+    except TarInvalid as error:
+        return {"invalid": str(error)}
+    except OSError as error:
+        return {"errno": error.errno, "at": extraction.at}
+    return {
+        "entries": extraction.entries,
+        "size_bytes": extraction.size_bytes,
+        "unsupported_xattrs": extraction.unsupported_xattrs,
+    }

@@ -1,0 +1,206 @@
+"""A tar stream's entries, placed below the current directory. Runs in the confined child (see :mod:`confined`) alone.
+
+The process is chrooted into the target, so whatever a hostile name or link says, it means a place inside; this
+module only has to do what an honest archive wants. What exists gives way to what comes, whatever kind either is; only
+directories are merged. A file is never opened to be overwritten, it is made anew.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TypeVar
+
+from pyodcr.lifecycle.storage.removal import remove_tree
+from pyodcr.lifecycle.storage.tar import Entry, Kind, TarInvalid
+from pyodcr.lifecycle.storage.tar_reader import TarReader
+from pyodcr.linux import xattrs
+
+T = TypeVar("T")
+
+# OCI image-spec, layer.md: how a layer says that something of the layers below is gone.
+WHITEOUT = ".wh."
+OPAQUE_WHITEOUT = ".wh..wh..opq"
+_AUFS_PRIVATE = ".wh..wh."  # the bookkeeping of aufs, in very old images
+
+_NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+_IMPLIED_DIRECTORY_MODE = 0o755
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What an archive may unpack to; None: anything."""
+
+    entries: int | None = None
+    size_bytes: int | None = None
+
+
+class Extraction:
+    """One tar being unpacked; ``layer``: as a lower directory of an overlay, whiteouts in overlayfs's own form.
+
+    ``at`` is the entry under work, for the error message.
+    """
+
+    def __init__(self, reader: TarReader, limits: Limits, *, layer: bool) -> None:
+        self.at = "."
+        self.entries = 0
+        self.size_bytes = 0
+        self.unsupported_xattrs = 0
+        self._reader = reader
+        self._limits = limits
+        self._layer = layer
+        self._directory_mtimes: dict[str, int] = {}
+
+    def run(self) -> None:
+        """Raises :class:`TarInvalid` and :class:`OSError`."""
+        for entry in self._reader:
+            self.at = entry.name
+            self._count(entry)
+            directory, _, name = entry.name.rpartition("/")
+            if self._layer and name.startswith(WHITEOUT):
+                self._whiteout(directory or ".", name)
+            else:
+                self._place(entry)
+        for path, mtime_ns in self._directory_mtimes.items():
+            # Only now, after all that was put in; what was replaced later by something else is no directory any more.
+            with suppress(FileNotFoundError, NotADirectoryError):
+                os.utime(path, ns=(mtime_ns, mtime_ns), follow_symlinks=False)
+
+    def _count(self, entry: Entry) -> None:
+        self.entries += 1
+        self.size_bytes += entry.data_bytes
+        if self._limits.entries is not None and self.entries > self._limits.entries:
+            raise TarInvalid(f"it has more than {self._limits.entries} entries")
+        if self._limits.size_bytes is not None and self.size_bytes > self._limits.size_bytes:
+            raise TarInvalid(f"it unpacks to more than {self._limits.size_bytes} bytes")
+
+    def _place(self, entry: Entry) -> None:
+        match entry.kind:
+            case Kind.DIRECTORY:
+                self._directory(entry)
+            case Kind.FILE:
+                self._file(entry)
+            case Kind.HARD_LINK:
+                self._hard_link(entry)
+            case Kind.SYMLINK:
+                self._create(entry.name, lambda: os.symlink(entry.target, entry.name))
+                os.chown(entry.name, entry.uid, entry.gid, follow_symlinks=False)
+                os.utime(entry.name, ns=(entry.mtime_ns, entry.mtime_ns), follow_symlinks=False)
+            case Kind.FIFO | Kind.CHARACTER_DEVICE | Kind.BLOCK_DEVICE:
+                mode = _DEVICE_MODES[entry.kind]
+                self._create(entry.name, lambda: os.mknod(entry.name, mode, entry.device))
+                self._stamp(entry.name, entry)
+
+    def _directory(self, entry: Entry) -> None:
+        path = entry.name
+        found = _lstat(path)
+        if found is None:
+            self._create(path, lambda: self._make_directory(path))
+        elif not stat.S_ISDIR(found.st_mode):
+            os.unlink(path)
+            self._make_directory(path)
+            if self._layer and _is_whiteout(found):  # what the whiteout hid below stays hidden
+                self._make_opaque(path)
+        self._stamp(path, entry)
+        self._directory_mtimes[path] = entry.mtime_ns
+
+    def _file(self, entry: Entry) -> None:
+        fd = self._create(entry.name, lambda: os.open(entry.name, _NEW_FILE, 0o600))
+        try:
+            for offset, length in entry.data:
+                if offset:
+                    os.lseek(fd, offset, os.SEEK_SET)
+                for chunk in self._reader.chunks(length):
+                    _write(fd, chunk)
+            if entry.segments is not None:
+                os.ftruncate(fd, entry.size)
+            self._stamp(fd, entry)
+        finally:
+            os.close(fd)
+
+    def _hard_link(self, entry: Entry) -> None:
+        if entry.target == entry.name:
+            raise TarInvalid(f"{entry.name} is a hard link to itself")
+        try:
+            self._create(entry.name, lambda: os.link(entry.target, entry.name, follow_symlinks=False))
+        except FileNotFoundError:
+            raise TarInvalid(f"{entry.name} is a hard link to {entry.target}, which is not there") from None
+
+    def _stamp(self, place: str | int, entry: Entry) -> None:
+        """Owner, mode, attributes, time: in this order, for a change of owner clears setuid bits and capabilities."""
+        os.chown(place, entry.uid, entry.gid)
+        os.chmod(place, entry.mode)
+        wanted = {name: value for name, value in entry.xattrs.items() if xattrs.travels(name)}
+        self.unsupported_xattrs += xattrs.replace(place, wanted)
+        os.utime(place, ns=(entry.mtime_ns, entry.mtime_ns))
+
+    def _whiteout(self, directory: str, name: str) -> None:
+        if name == OPAQUE_WHITEOUT:
+            self._make_parents(f"{directory}/{name}")
+            self._make_opaque(directory)
+            return
+        if name.startswith(_AUFS_PRIVATE):
+            return
+        hidden = name.removeprefix(WHITEOUT)
+        if hidden in ("", ".", ".."):
+            raise TarInvalid(f"{directory}/{name} hides nothing")
+        path = f"{directory}/{hidden}"
+        self._make_parents(path)
+        try:
+            os.mknod(path, stat.S_IFCHR, os.makedev(0, 0))
+        except FileExistsError:  # brought by this layer, which hides only what is in the layers below
+            if stat.S_ISDIR(os.lstat(path).st_mode):
+                self._make_opaque(path)
+        except NotADirectoryError:  # already hidden, with the directory it is in
+            return
+
+    def _make_opaque(self, path: str) -> None:
+        os.setxattr(path, xattrs.OVERLAY_OPAQUE, b"y", follow_symlinks=False)
+
+    def _make_directory(self, path: str) -> None:
+        os.mkdir(path, _IMPLIED_DIRECTORY_MODE)
+
+    def _create(self, path: str, make: Callable[[], T]) -> T:
+        """Do what creates ``path``; if it cannot for what stands there or for a missing parent, mend that and do it."""
+        self._directory_mtimes.pop(path, None)
+        try:
+            return make()
+        except FileExistsError:
+            remove_tree(path)
+        except FileNotFoundError:
+            self._make_parents(path)
+        return make()
+
+    def _make_parents(self, path: str) -> None:
+        end = path.find("/")
+        while end >= 0:
+            with suppress(FileExistsError):
+                self._make_directory(path[:end])
+            end = path.find("/", end + 1)
+
+
+_DEVICE_MODES = {
+    Kind.FIFO: stat.S_IFIFO,
+    Kind.CHARACTER_DEVICE: stat.S_IFCHR,
+    Kind.BLOCK_DEVICE: stat.S_IFBLK,
+}
+
+
+def _lstat(path: str) -> os.stat_result | None:
+    try:
+        return os.lstat(path)
+    except FileNotFoundError:
+        return None
+
+
+def _is_whiteout(info: os.stat_result) -> bool:
+    return stat.S_ISCHR(info.st_mode) and info.st_rdev == 0
+
+
+def _write(fd: int, data: bytes) -> None:
+    view = memoryview(data)
+    while view:
+        view = view[os.write(fd, view) :]

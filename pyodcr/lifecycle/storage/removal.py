@@ -1,0 +1,73 @@
+"""Removing what a checkpoint says was deleted. Runs in the confined child (see :mod:`confined`) alone."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from collections.abc import Collection, Iterable
+
+from pyodcr.lifecycle.storage.tar import TarInvalid
+from pyodcr.lifecycle.storage.tar_reader import clean_name
+from pyodcr.linux import beneath
+
+
+def remove_deleted(root: int, paths: Iterable[str], keep: Collection[str]) -> None:
+    """Remove ``paths`` below the current directory, of which ``root`` is a descriptor.
+
+    ``keep`` are the names a tar brings. Podman's list names a directory that was removed *and made again*, with its new
+    content in the tar: of such a one goes only what the tar does not bring. A path through a symbolic
+    link is passed over: it does not name what was deleted.
+    """
+    kept = {ancestor for name in keep for ancestor in _with_ancestors(name)}
+    for path in paths:
+        pending = [clean_name(os.fsencode(path))]
+        if pending == ["."]:
+            raise TarInvalid("its list of deleted files names the root")
+        while pending:
+            name = pending.pop()
+            found = _stat(root, name)
+            if found is None:
+                continue
+            if name not in kept:
+                remove_tree(name)
+            elif stat.S_ISDIR(found.st_mode):
+                pending += [f"{name}/{child}" for child in os.listdir(name)]
+
+
+def remove_tree(path: str) -> None:
+    """Remove ``path`` and all below it, but never through a mount into another filesystem.
+
+    Level by level, not by recursion: how deep a tree is, a container decides.
+    """
+    top = os.lstat(path)
+    if not stat.S_ISDIR(top.st_mode):
+        os.unlink(path)
+        return
+    directories = [path]
+    for directory in directories:
+        with os.scandir(directory) as found:
+            for entry in found:
+                if not entry.is_dir(follow_symlinks=False):
+                    os.unlink(entry.path)
+                elif entry.stat(follow_symlinks=False).st_dev == top.st_dev:
+                    directories.append(entry.path)
+                else:
+                    raise OSError(errno.EBUSY, "a filesystem is mounted there", entry.path)
+    for directory in reversed(directories):
+        os.rmdir(directory)
+
+
+def _stat(root: int, path: str) -> os.stat_result | None:
+    try:
+        return beneath.stat(root, path)
+    except OSError as error:
+        if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP):
+            return None
+        raise
+
+
+def _with_ancestors(name: str) -> Iterable[str]:
+    while name:
+        yield name
+        name = os.path.dirname(name)

@@ -1,0 +1,165 @@
+"""Tar streams into directories, and the removal of deleted files: by a child that can touch nothing else.
+
+Archives are hostile. The child is chrooted into the target (:mod:`confined`) before it reads their first byte; what it
+does is in :mod:`extract` and :mod:`removal`. Neither is atomic: a target that failed half-way is for the caller
+to discard.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import logging
+import os
+import subprocess
+import sys
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pyodcr import process
+from pyodcr.errors import ArchiveInvalid, PyodcrError, SystemFailed
+from pyodcr.lifecycle.storage.tar import TarInvalid
+from pyodcr.lifecycle.storage.tar_reader import Source, TarReader
+from pyodcr.linux.files import failed
+
+log = logging.getLogger(__name__)
+
+_CHUNK_BYTES = 1 << 20
+
+# Neither the environment (-I) nor installed packages (-S) have a say in what the child runs; it starts in 30 ms.
+_START = (
+    "import sys; sys.path.insert(0, sys.argv[1]);"
+    " from pyodcr.lifecycle.storage.confined import main; main(int(sys.argv[2]))"
+)
+_IMPORT_ROOT = Path(__file__).parents[3]
+
+# What the kernel says to an entry that cannot be: the archive is at fault, not the machine.
+_IMPOSSIBLE_ENTRY = frozenset(
+    {
+        errno.EEXIST,
+        errno.EFBIG,
+        errno.EINVAL,
+        errno.EISDIR,
+        errno.ELOOP,
+        errno.EMLINK,
+        errno.ENAMETOOLONG,
+        errno.ENOENT,
+        errno.ENOTDIR,
+        errno.EPERM,
+        errno.ERANGE,
+        errno.E2BIG,
+        errno.EXDEV,
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Unpacked:
+    """What a tar held: entries of all kinds, and bytes of data."""
+
+    entries: int
+    size_bytes: int
+
+
+def tar(
+    source: Source | int,
+    target: Path,
+    *,
+    layer: bool = False,
+    name: str = "the tar archive",
+    invalid: type[PyodcrError] = ArchiveInvalid,
+    max_entries: int | None = None,
+    max_bytes: int | None = None,
+) -> Unpacked:
+    """Unpack a decompressed tar, a stream or a descriptor, into an existing directory.
+
+    ``layer``: as a lower directory of an overlay, OCI whiteouts in overlayfs's form. ``name`` is how errors call it.
+    Raises ``invalid`` if it is damaged, cut short, impossible or beyond a limit; :class:`SystemFailed`
+    (``no-space`` if that is it) when the kernel cannot; what reading ``source`` raises.
+    """
+    request = {"target": str(target), "layer": layer, "entries": max_entries, "size_bytes": max_bytes}
+    with _child(request, source if isinstance(source, int) else subprocess.PIPE) as child:
+        if not isinstance(source, int):
+            _feed(source, child)
+        answer = _answer(child, target, name, invalid)
+    if unsupported := answer["unsupported_xattrs"]:
+        log.warning("%s: %d extended attributes were lost, the filesystem does not keep such", target, unsupported)
+    return Unpacked(answer["entries"], answer["size_bytes"])
+
+
+def remove(
+    root: Path,
+    paths: Sequence[str],
+    *,
+    keep: Collection[str] = (),
+    name: str = "deleted.files",
+    invalid: type[PyodcrError] = ArchiveInvalid,
+) -> None:
+    """Remove ``paths``, a checkpoint's deleted files, below ``root``; what is not there is fine.
+
+    ``keep`` are the names (:func:`names`) that the checkpoint's tar brings: they, and the directories they are
+    in, stay, whether the tar was unpacked already or comes yet.
+    """
+    if not paths:
+        return
+    with _child({"target": str(root), "remove": list(paths), "keep": list(keep)}, subprocess.DEVNULL) as child:
+        _answer(child, root, name, invalid)
+
+
+def names(path: Path, *, invalid: type[PyodcrError] = ArchiveInvalid) -> frozenset[str]:
+    """The names in a tar file."""
+    try:
+        with path.open("rb") as source:
+            reader = TarReader(source, skip=lambda size: source.seek(size, os.SEEK_CUR))
+            return frozenset(entry.name for entry in reader)
+    except TarInvalid as error:
+        raise invalid(f"{path.name} cannot be read: {error}", path=str(path)) from error
+    except OSError as error:
+        raise failed("read", path, error) from error
+
+
+@contextmanager
+def _child(request: dict[str, Any], source: int) -> Iterator[subprocess.Popen[bytes]]:
+    # In memory, not on the command line: a list of deleted files may be longer than that can be.
+    fd = os.memfd_create("request")
+    with os.fdopen(fd, "w", encoding="utf-8") as stream:
+        json.dump(request, stream)
+        stream.flush()
+        os.lseek(fd, 0, os.SEEK_SET)
+        argv = [sys.executable, "-I", "-S", "-c", _START, str(_IMPORT_ROOT), str(fd)]
+        with process.spawn(argv, stdin=source, stdout=subprocess.PIPE, stderr=subprocess.PIPE, pass_fds=[fd]) as child:
+            yield child
+
+
+def _feed(source: Source, child: subprocess.Popen[bytes]) -> None:
+    assert child.stdin is not None
+    while chunk := source.read(_CHUNK_BYTES):
+        try:
+            child.stdin.write(chunk)
+        except BrokenPipeError:  # the child gave up; its answer says why
+            return
+
+
+def _answer(child: subprocess.Popen[bytes], target: Path, name: str, invalid: type[PyodcrError]) -> dict[str, Any]:
+    output, errors = child.communicate()
+    try:
+        answer: dict[str, Any] = json.loads(output)
+    except ValueError:
+        last_words = errors.decode(errors="replace").strip().rpartition("\n")[2]
+        raise SystemFailed(
+            f"cannot unpack into {target}: the process for it ended with status {child.returncode}: {last_words}",
+            path=str(target),
+        ) from None
+    if sentence := answer.get("invalid"):
+        raise invalid(f"{name} cannot be unpacked: {sentence}", path=str(target))
+    if number := answer.get("errno"):
+        error = OSError(number, os.strerror(number))
+        if answer["at"] is None:
+            raise failed("unpack into", target, error)
+        if number in _IMPOSSIBLE_ENTRY:
+            raise invalid(f"{name} cannot be unpacked: {answer['at']}: {os.strerror(number).lower()}", path=str(target))
+        raise failed("unpack", target / answer["at"], error)
+    return answer
