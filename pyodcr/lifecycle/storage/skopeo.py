@@ -59,6 +59,7 @@ class Skopeo:
             argv = [*self._command("copy"), "--quiet", "--retry-times", str(BLOB_RETRIES)]
             argv += [*options, str(source), f"dir:{target}"]
             complaints = self._workspace / "skopeo.log"
+            files.write(complaints, b"")
             with complaints.open("wb") as stderr, process.spawn(argv, env=_environment(), stderr=stderr) as child:
                 while _runs(child):
                     watch(_size(target))
