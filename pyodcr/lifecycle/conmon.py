@@ -45,7 +45,8 @@ class Started:
 
 def exit_command(config: Config, paths: Paths, *words: str) -> list[str]:
     """Our own command line for conmon to run when the container is dead."""
-    command = [sys.executable, "-m", "pyodcr", "--root", str(paths.root), "--runroot", str(paths.runroot)]
+    # -P: a module in the directory it runs in must not take the place of one of ours
+    command = [sys.executable, "-P", "-m", "pyodcr", "--root", str(paths.root), "--runroot", str(paths.runroot)]
     if config.file is not None:
         command += ["--config", str(config.file)]
     command += [*words]
@@ -111,13 +112,13 @@ class Conmon:
         clear_leftovers(place)
         pid_file = Path(container.conmon_pid_file or place.conmon_pid_file)
         words = _shared(container.id, container.name, runtime, place.bundle, place.pid_file, place.oci_log)
-        words += ["--exit-dir", str(self.paths.exits), "--persist-dir", str(place.persist)]
+        words += ["--persist-dir", str(place.persist)]
         words += _log_words(container, place)
         words += ["--conmon-pidfile", str(pid_file), *_input_words(tty=container.tty, stdin=container.open_stdin)]
         words += exit_command(self.config, self.paths, "container", "cleanup", container.id)
         with _pipe() as (sync, sync_theirs), _pipe() as (start, start_theirs):
             pipes = {"_OCI_SYNCPIPE": sync_theirs, "_OCI_STARTPIPE": start_theirs}
-            self._launch([*words, *extra], pipes, start, inherited)
+            self._launch([*words, *extra], place.bundle, pipes, start, inherited)
             conmon_pid = _read_pid(pid_file)
             conmon_started = boot.start_time(conmon_pid)
             pid = _await_pid(sync, runtime, place.oci_log, container.name, poll, deadline_s)
@@ -132,9 +133,9 @@ class Conmon:
         over the start pipe, so whoever attaches in between loses no output.
         """
         directory = spec.parent
-        log, exits = directory / "oci-log", files.make_directory(directory / "exit")
+        log = directory / "oci-log"
         words = _shared(container.id, container.name, runtime, directory, directory / "pid", log, session=session.id)
-        words += ["--exit-dir", str(exits), "-l", "none", *_input_words(tty=tty, stdin=stdin)]
+        words += ["-l", "none", *_input_words(tty=tty, stdin=stdin)]
         words += ["-e", "--exec-attach", "--exec-process-spec", str(spec)]
         words += exit_command(self.config, self.paths, "container", "cleanup", "--exec", session.id, container.id)
         with ExitStack() as undo:
@@ -142,22 +143,33 @@ class Conmon:
             start, start_theirs = undo.enter_context(_pipe())
             attach, attach_theirs = undo.enter_context(_pipe())
             pipes = {"_OCI_SYNCPIPE": sync_theirs, "_OCI_STARTPIPE": start_theirs, "_OCI_ATTACHPIPE": attach_theirs}
-            self._launch(words, pipes, start, ())
+            self._launch(words, directory, pipes, start, ())
             if not select.select([attach], [], [], ATTACH_TIMEOUT_S)[0] or read_answer(attach) is None:
                 raise runtime_failed(runtime.name, files.read(log) or "", "conmon did not offer its socket")
             return ExecMonitor(runtime, log, sync, start, undo.pop_all())
 
     def _launch(
-        self, words: list[str], pipes: Mapping[str, socket.socket], start: socket.socket, inherited: Sequence[int]
+        self,
+        words: list[str],
+        directory: Path,
+        pipes: Mapping[str, socket.socket],
+        start: socket.socket,
+        inherited: Sequence[int],
     ) -> None:
         """Start conmon, put it into its cgroup, and let it fork into the background; our copies of its ends are closed.
 
-        Its environment is also the exit command's and the runtime's, so it is a minimal one.
+        Its environment is also the exit command's and the runtime's, so it is a minimal one. Its working
+        directory is the bundle: it leaves a file ``oom`` there.
         """
         env = {name: str(end.fileno()) for name, end in pipes.items()}
         fds = (*(end.fileno() for end in pipes.values()), *inherited)
         with process.spawn(
-            [process.require("conmon"), *words], env=env, pass_fds=fds, new_session=True, stderr=subprocess.DEVNULL
+            [process.require("conmon"), *words],
+            env=env,
+            pass_fds=fds,
+            cwd=directory,
+            new_session=True,
+            stderr=subprocess.DEVNULL,
         ) as child:
             # conmon waits for the first byte, so its cgroup is right before it forks
             cgroups.adopt(child.pid, f"{self.config.cgroup_parent}/conmon")
@@ -227,9 +239,9 @@ def clear_leftovers(place: ContainerPaths) -> None:
     """Remove what an earlier monitor left: conmon refuses to bind a socket or make a FIFO that is there."""
     for path in (place.bundle / "attach", place.bundle / "ctl", place.bundle / "winsz", place.pid_file, place.oci_log):
         files.remove(path)
-    for path in (place.exit_file, place.persist / "exit", place.persist / "oom", place.conmon_pid_file):
+    for path in (place.persist / "exit", place.persist / "oom", place.conmon_pid_file):
         files.remove(path)
-    for directory in (place.run, place.persist, place.paths.exits):
+    for directory in (place.run, place.persist):
         files.make_directory(directory)
 
 

@@ -18,7 +18,7 @@ ROOT (durable, default /var/lib/pyodcr)
 RUNROOT (this boot only, default /run/pyodcr)
 ├── boot-id                          a different one here: a reboot was not yet dealt with
 ├── locks/ID
-├── exits/ID  persist/ID/{exit,oom}  written by conmon
+├── persist/ID/{exit,oom}           written by conmon
 ├── netns/ID                         network namespaces, bind-mounted
 ├── network/                         netavark's own state
 ├── hooks/OPERATION/                 the socket a CRIU hook talks to
@@ -59,10 +59,6 @@ class Paths:
     @property
     def locks(self) -> Path:
         return self.runroot / "locks"
-
-    @property
-    def exits(self) -> Path:
-        return self.runroot / "exits"
 
     @property
     def netavark(self) -> Path:
@@ -149,10 +145,6 @@ class ContainerPaths:
     @property
     def oci_log(self) -> Path:
         return self.run / "oci-log"
-
-    @property
-    def exit_file(self) -> Path:
-        return self.paths.exits / self.id
 
     @property
     def persist(self) -> Path:

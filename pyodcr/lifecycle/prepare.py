@@ -75,7 +75,7 @@ def prepare(
     """
     config, place = container.config, ctx.place(container)
     namespaces = _joined_namespaces(ctx, container)
-    for directory in (place.bundle, place.run, place.persist, ctx.paths.exits):
+    for directory in (place.bundle, place.run, place.persist):
         files.make_directory(directory)
     undo.callback(teardown.release, ctx, container)
     rootfs = mount_rootfs(ctx, container)

@@ -203,7 +203,7 @@ def _new(before: Traces, after: Traces) -> list[str]:
 def files_left(box: Box) -> list[str]:
     """Files of containers and operations that no container needs any more."""
     places = ("containers", "staging")
-    runs = ("containers", "netns", "persist", "exits", "hooks")
+    runs = ("containers", "netns", "persist", "hooks")
     found = [path for name in places for path in (box.root / name).glob("*")]
     found += [path for name in runs for path in (box.runroot / name).glob("*")]
     return [str(path) for path in found]

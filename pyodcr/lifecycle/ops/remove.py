@@ -54,8 +54,6 @@ def discard(ctx: Context, container: Container, *, volumes: bool = False) -> Non
     teardown.release(ctx, container)
     mounts.unmount_below(place.bundle)  # also what `pyodcr mount` holds
     files.remove_tree(place.bundle)
-    for path in (place.exit_file, place.persist / "exit", place.persist / "oom"):
-        files.remove(path)
     files.remove_tree(place.persist)
     ctx.db.remove(container)
     files.remove(place.lock)
