@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import secrets
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from pyodcr import jsonio
-from pyodcr.errors import UsageError
+from pyodcr.errors import NotFound, UsageError
 from pyodcr.lifecycle import probe, volumes
 from pyodcr.lifecycle.models import Container, ContainerConfig, ContainerState
 from pyodcr.lifecycle.options import CreateOptions
@@ -34,7 +35,9 @@ def create(ctx: Context, options: CreateOptions) -> Container:
         raise UsageError(f'"{options.pull}" is no pull policy', hint=f"one of {known}") from error
     pulled = ctx.images.pull(options.image, policy=policy)
     with ctx.images.using(pulled.id) as image:  # nobody removes it before the record names it
-        return _record(ctx, build(options, _defaults(image, options.image), _host(ctx)))
+        return _record(
+            ctx, build(options, _defaults(image, _name(ctx, image, options.image), options.image), _host(ctx))
+        )
 
 
 def _record(ctx: Context, config: ContainerConfig) -> Container:
@@ -56,11 +59,11 @@ def place(ctx: Context, config: ContainerConfig) -> ContainerConfig:
     )
 
 
-def _defaults(image: Image, typed: str) -> ImageDefaults:
+def _defaults(image: Image, name: str, typed: str) -> ImageDefaults:
     config = image.config
     return ImageDefaults(
         id=image.id,
-        name=image.names[0] if image.names else image.id,
+        name=name,
         raw_name=typed,
         env=config.env,
         cmd=config.cmd,
@@ -72,6 +75,15 @@ def _defaults(image: Image, typed: str) -> ImageDefaults:
         exposed_ports=tuple(config.exposed_ports),
         stop_signal=config.stop_signal,
     )
+
+
+def _name(ctx: Context, image: Image, typed: str) -> str:
+    """The full name that the user meant: an image may have several, and an archive carries the container's."""
+    with suppress(NotFound, UsageError):  # typed may also be a place: oci-archive:FILE
+        found, name = ctx.images.resolve(typed)
+        if name and found.id == image.id:
+            return name
+    return image.names[0] if image.names else image.id
 
 
 def _host(ctx: Context) -> Host:
