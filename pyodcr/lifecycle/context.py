@@ -16,18 +16,18 @@ from typing import TYPE_CHECKING
 
 from pyodcr.config import Config
 from pyodcr.errors import Busy, NotFound
-from pyodcr.lifecycle import recovery, refresh
-from pyodcr.lifecycle.conmon import Conmon
+from pyodcr.lifecycle import refresh
 from pyodcr.lifecycle.db import Database
 from pyodcr.lifecycle.models import Container, ContainerConfig
 from pyodcr.lifecycle.operations import Operation
 from pyodcr.lifecycle.paths import ContainerPaths, Paths
-from pyodcr.lifecycle.runtime import OciRuntime
 from pyodcr.linux import files, flock
 
 if TYPE_CHECKING:
+    from pyodcr.lifecycle.conmon import Conmon
     from pyodcr.lifecycle.network.attach import Networking
     from pyodcr.lifecycle.network.networks import NetworkStore
+    from pyodcr.lifecycle.runtime import OciRuntime
     from pyodcr.lifecycle.storage.imagestore import ImageStore
     from pyodcr.lifecycle.volumes import VolumeStore
 
@@ -43,12 +43,17 @@ class Context:
         self.config = config
         self.paths = Paths(config.root, config.runroot)
         self.db = Database(self.paths.database)
-        self.conmon = Conmon(config, self.paths)
         self.abort_upload = abort_upload
         self._refreshed = False
 
     def close(self) -> None:
         self.db.close()
+
+    @cached_property
+    def conmon(self) -> Conmon:
+        from pyodcr.lifecycle.conmon import Conmon
+
+        return Conmon(self.config, self.paths)
 
     @cached_property
     def images(self) -> ImageStore:
@@ -82,6 +87,7 @@ class Context:
 
     def runtime(self, container: Container | ContainerConfig) -> OciRuntime:
         from pyodcr.lifecycle import probe
+        from pyodcr.lifecycle.runtime import OciRuntime
 
         config = container.config if isinstance(container, Container) else container
         name = Path(config.runtime).name
@@ -111,6 +117,8 @@ class Context:
             if operation is not None and operation.id != during:
                 if operation.owner_lives:
                     raise _busy(container, operation)
+                from pyodcr.lifecycle import recovery
+
                 recovered = recovery.recover(self, container, operation)
                 if recovered is None:
                     raise NotFound(f'no container with name or ID "{ref}" found: no such container')

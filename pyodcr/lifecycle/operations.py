@@ -12,7 +12,6 @@ the upload to abort.
 from __future__ import annotations
 
 import os
-import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -112,12 +111,12 @@ def plan(operation: Operation, seen: Observation) -> tuple[Step, ...]:
 
 def opened(kind: Kind, container_id: str, **details: Any) -> Operation:
     """A new operation of this process, not yet recorded."""
-    return _opened(secrets.token_hex(8), kind, container_id, **details)
+    return _opened(os.urandom(8).hex(), kind, container_id, **details)
 
 
 def opened_import() -> Operation:
     """A new import; it stands for the container it will make until that is known."""
-    operation_id = secrets.token_hex(8)
+    operation_id = os.urandom(8).hex()
     return _opened(operation_id, Kind.RESTORE, f"import {operation_id}", imported=True)
 
 
