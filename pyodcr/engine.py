@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Self
 from pyodcr.config import Config
 from pyodcr.lifecycle.context import Context
 from pyodcr.lifecycle.models import Container, Event, Volume
-from pyodcr.lifecycle.options import CreateOptions
 
 if TYPE_CHECKING:
     from pyodcr.checkpoint.hostcheck import CheckResult
@@ -26,9 +25,11 @@ if TYPE_CHECKING:
     from pyodcr.lifecycle.attach import Streams
     from pyodcr.lifecycle.network.networks import NetworkStore
     from pyodcr.lifecycle.ops.exec import ExecOptions
+    from pyodcr.lifecycle.ops.listing import ListOptions
     from pyodcr.lifecycle.ops.logs import LogLine, LogOptions
     from pyodcr.lifecycle.ops.remove import RemoveOptions
     from pyodcr.lifecycle.ops.stop import StopOptions
+    from pyodcr.lifecycle.options import CreateOptions
     from pyodcr.lifecycle.storage.imagestore import ImageStore
 
 
@@ -80,6 +81,12 @@ class Engine:
 
         found = self._ctx.find(ref)
         return refresh.shown(found, self._ctx.place(found))
+
+    def listed(self, options: ListOptions) -> list[dict[str, Any]]:
+        """What ``podman ps --format json`` lists, but for what is told relative to now."""
+        from pyodcr.lifecycle.ops import listing
+
+        return listing.listed(self._ctx, self.containers(), options)
 
     def inspect(self, ref: str, *, size: bool = False) -> dict[str, Any]:
         """``podman container inspect``'s object."""
