@@ -205,6 +205,8 @@ class ContainerState:
     netns: str = key("netns", "")
     network_status: Mapping[str, Any] | None = key("networkStatus", None)  # network -> netavark's status block
     stopped_by_user: bool = key("stoppedByUser", False)
+    stopper_pid: int = key("stopperPid", 0)  # the process that stops it, and does what comes after
+    stopper_started: int = key("stopperStarted", 0)
     restart_count: int = key("restartCount", 0)
     new_volumes: tuple[str, ...] = key("notYetMounted", ())  # volumes still to be copied up
 
@@ -252,6 +254,7 @@ class Volume:
     options: Mapping[str, str] = key("Options", factory=dict, keep=True)
     anonymous: bool = key("Anonymous", False)
     needs_copy_up: bool = key("NeedsCopyUp", False)
+    copying_up: bool = key("CopyingUp", False)  # begun and not finished: what it holds is not whole
     needs_chown: bool = key("NeedsChown", False)
 
 

@@ -6,24 +6,29 @@ The first container that mounts a new, empty volume fills it with what its image
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 import secrets
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pyodcr import jsonio
-from pyodcr.errors import Ambiguous, Conflict, NotFound, UsageError
+from pyodcr.errors import Ambiguous, Conflict, NotFound, SystemFailed, UsageError
 from pyodcr.lifecycle.models import Container, NamedVolume, Volume
-from pyodcr.linux import files, flock, mounts, rooted
+from pyodcr.linux import files, flock, mounts, rooted, syncfs
 
 if TYPE_CHECKING:
     from pyodcr.lifecycle.context import Context
 
+log = logging.getLogger(__name__)
+
 NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]*\Z")
+REMOVED = ".removed-"  # no volume's name begins so
 
 
 def random_name() -> str:
@@ -57,24 +62,30 @@ class VolumeStore:
             raise UsageError(f'there is no volume driver "{driver}"', hint="the one driver is local")
         if options:
             raise UsageError(f"the local driver does not take the option {next(iter(options))}")
-        with flock.exclusive(self._lock):
+        with self._locked():
             found = self._db.volume(name)
-            if found is not None:
-                if ignore:
-                    return found
+            if found is None:
+                return self._create(name, labels or {}, anonymous=anonymous)
+            if not ignore:
                 raise Conflict(f"volume with name {name} already exists", code="name-taken")
-            volume = Volume(
-                name=name,
-                mountpoint=self._root / name / "_data",
-                created_at=jsonio.now(),
-                labels=labels or {},
-                anonymous=anonymous,
-                needs_copy_up=True,
-                needs_chown=True,
-            )
-            files.make_directory(self._root / name)
-            files.make_directory(volume.mountpoint, mode=0o755)
-            self._db.add_volume(volume)
+            return found
+
+    def _create(self, name: str, labels: Mapping[str, str], *, anonymous: bool) -> Volume:
+        volume = Volume(
+            name=name,
+            mountpoint=self._root / name / "_data",
+            created_at=jsonio.now(),
+            labels=labels,
+            anonymous=anonymous,
+            needs_copy_up=True,
+            needs_chown=True,
+        )
+        self._db.add_volume(volume)
+        try:
+            _make_directory(volume)
+        except BaseException:
+            self._db.remove_volume(name)
+            raise
         return volume
 
     def list(self) -> Sequence[Volume]:
@@ -105,7 +116,7 @@ class VolumeStore:
     def remove(self, ref: str) -> Volume:
         """Remove a volume that no container uses, with all it holds."""
         volume = self.find(ref)
-        with flock.exclusive(self._lock):
+        with self._locked():
             users = self.users(volume.name)
             if users:
                 raise Conflict(
@@ -114,19 +125,36 @@ class VolumeStore:
                     code="volume-in-use",
                     hint="remove the containers first, or use --force",
                 )
-            # the row goes last: killed in between, the volume is still there to be removed again
-            mounts.unmount_below(volume.mountpoint)
-            files.remove_tree(volume.mountpoint.parent)
-            self._db.remove_volume(volume.name)
+            self._remove(volume)
         return volume
 
-    def sweep(self) -> None:
-        """Remove directories that no row names: left by a `create` that was killed."""
+    def remove_anonymous(self, container: Container) -> None:
+        """Remove the anonymous volumes of a container that is about to be removed, unless another uses them too."""
+        with self._locked():
+            for name in [volume.name for volume in container.config.named_volumes if volume.anonymous]:
+                volume = self._db.volume(name)
+                if volume is not None and all(user.id == container.id for user in self.users(name)):
+                    self._remove(volume)
+
+    def _remove(self, volume: Volume) -> None:
+        # renamed first: killed in between, there is no half of it for anybody to use
+        grave = self._root / f"{REMOVED}{secrets.token_hex(8)}"
+        mounts.unmount_below(volume.mountpoint)
+        with suppress(FileNotFoundError):
+            os.rename(volume.mountpoint.parent, grave)
+        self._db.remove_volume(volume.name)
+        files.remove_tree(grave)
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        """Nobody else makes, fills or removes volumes; what a killed removal left goes first."""
         with flock.exclusive(self._lock):
-            known = {volume.name for volume in self._db.volumes()}
-            for directory in self._root.iterdir() if self._root.is_dir() else ():
-                if directory.name not in known:
-                    files.remove_tree(directory)
+            for grave in self._root.glob(f"{REMOVED}*"):
+                try:
+                    files.remove_tree(grave)
+                except SystemFailed as error:  # not this command's trouble
+                    log.warning("what is left of a removed volume stays: %s", error.message)
+            yield
 
     def prepare(self, use: NamedVolume, rootfs: Path, owner: tuple[int, int]) -> Path:
         """The directory to mount for ``use``; at the first use filled from the image and given to ``owner``.
@@ -134,20 +162,25 @@ class VolumeStore:
         ``rootfs`` is the container's mounted root, whose content is hostile: it is read only
         through file descriptors that cannot leave it.
         """
-        with flock.exclusive(self._lock):
-            volume = self._db.volume(use.name)
-            if volume is None:
-                raise NotFound(
-                    f"volume {use.name} does not exist", hint=f"pyodcr volume create {use.name} makes an empty one"
-                )
-            copied = False
-            if volume.needs_copy_up and "nocopy" not in use.options:
-                copied = self._copy_up(volume, use, rootfs)
+        with self._locked():
+            # a `create` that was killed may have recorded the container and not its volumes
+            volume = self._db.volume(use.name) or self._create(use.name, {}, anonymous=use.anonymous)
+            _make_directory(volume)
+            if volume.copying_up:
+                _empty(volume.mountpoint)
+            copied = volume.needs_copy_up and "nocopy" not in use.options and self._copy_up(volume, use, rootfs)
             empty = not os.listdir(volume.mountpoint)
             if volume.needs_chown and (copied or empty):
                 os.chown(volume.mountpoint, *owner)
             if volume.needs_copy_up or volume.needs_chown:
-                self._db.put_volume(replace(volume, needs_copy_up=volume.needs_copy_up and empty, needs_chown=False))
+                self._db.put_volume(
+                    replace(
+                        volume,
+                        needs_copy_up=volume.needs_copy_up and empty,
+                        needs_chown=False,
+                        copying_up=False,
+                    )
+                )
         path = volume.mountpoint / use.sub_path.lstrip("/") if use.sub_path else volume.mountpoint
         if use.sub_path and volume.mountpoint not in path.resolve().parents:
             raise UsageError(f"subpath {use.sub_path} leaves volume {use.name}")
@@ -161,8 +194,21 @@ class VolumeStore:
         with rooted.directory(rootfs, use.dest) as source:
             if source is None or not os.listdir(source):
                 return False
+            self._db.put_volume(replace(volume, copying_up=True))  # killed in between, the next one begins anew
             with tempfile.TemporaryFile() as spool:
                 pack.scan(Path(f"/proc/self/fd/{source}")).write(spool)
                 spool.seek(0)
                 unpack.tar(spool, volume.mountpoint)
+            syncfs.sync(volume.mountpoint)
         return True
+
+
+def _make_directory(volume: Volume) -> None:
+    """Its place, which a killed `create` or `rm` may have left without."""
+    files.make_directory(volume.mountpoint.parent)
+    files.make_directory(volume.mountpoint, mode=0o755)
+
+
+def _empty(directory: Path) -> None:
+    for path in directory.iterdir():
+        files.remove_tree(path)
