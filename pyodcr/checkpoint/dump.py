@@ -27,7 +27,7 @@ from pyodcr.errors import CriuFailed, PyodcrError, Unsupported, UsageError, Wron
 from pyodcr.lifecycle import recovery, refresh
 from pyodcr.lifecycle.models import Container
 from pyodcr.lifecycle.operations import Kind, Operation, Stage, opened
-from pyodcr.lifecycle.ops.remove import discard
+from pyodcr.lifecycle.teardown import discard
 from pyodcr.lifecycle.transitions import Op, require
 from pyodcr.linux import boot, cgroups, files, pidfd
 

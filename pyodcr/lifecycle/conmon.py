@@ -25,7 +25,7 @@ from pyodcr.errors import RuntimeFailed
 from pyodcr.lifecycle.models import Container, ContainerConfig, ExecSession
 from pyodcr.lifecycle.paths import ContainerPaths, Paths
 from pyodcr.lifecycle.runtime import OciRuntime, exec_code
-from pyodcr.linux import boot, cgroups, files
+from pyodcr.linux import boot, cgroups, files, processes
 
 CREATE_TIMEOUT_S = 240.0  # libpod's ContainerCreateTimeout
 ATTACH_TIMEOUT_S = 60.0
@@ -243,6 +243,19 @@ def clear_leftovers(place: ContainerPaths) -> None:
         files.remove(path)
     for directory in (place.run, place.persist):
         files.make_directory(directory)
+
+
+def end(container: ContainerConfig, place: ContainerPaths) -> None:
+    """Kill a monitor that has not written down its container's end, and the runtime it may be running.
+
+    It would write it into the container's next life; after a killed restore it hangs for ever.
+    """
+    if (place.persist / "exit").exists():
+        return
+    pid = _read_pid(Path(container.conmon_pid_file or place.conmon_pid_file))
+    command = processes.arguments(pid) if pid else ()
+    if command and Path(command[0]).name == "conmon" and container.id in command:
+        processes.kill_families([pid])
 
 
 def _read_pid(path: Path) -> int:

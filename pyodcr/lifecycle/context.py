@@ -111,26 +111,35 @@ class Context:
         the death of a container that went into its archive is not an exit.
         """
         found = self.find(ref)
-        with flock.exclusive(self.place(found).lock):
-            container = self._still_there(found)
-            operation = self.db.operation(found.id)
-            if operation is not None and operation.id != during:
-                if operation.owner_lives:
-                    raise _busy(container, operation)
-                from pyodcr.lifecycle import recovery
+        self._abandoned(found, during)  # the owner of an operation may hold the lock: do not wait for it to say busy
+        lock = self.place(found).lock
+        with flock.exclusive(lock):
+            try:
+                yield self._settled(self.db.get(found.id), ref, during)
+            except NotFound:
+                if not self.db.exists(found.id):  # removed while we waited for its lock, whose file we made anew
+                    files.remove(lock)
+                raise
 
-                recovered = recovery.recover(self, container, operation)
-                if recovered is None:
-                    raise NotFound(f'no container with name or ID "{ref}" found: no such container')
-                container = recovered
-            yield container if during else refresh.refresh(self, container)
+    def _settled(self, container: Container, ref: str, during: str) -> Container:
+        operation = self._abandoned(container, during)
+        if operation is not None:
+            from pyodcr.lifecycle import recovery
 
-    def _still_there(self, found: Container) -> Container:
-        try:
-            return self.db.get(found.id)
-        except NotFound:  # removed while we waited for its lock, whose file we made anew
-            files.remove(self.place(found).lock)
-            raise
+            recovered = recovery.recover(self, container, operation)
+            if recovered is None:
+                raise NotFound(f'no container with name or ID "{ref}" found: no such container')
+            container = recovered
+        return container if during else refresh.refresh(self, container)
+
+    def _abandoned(self, container: Container, during: str) -> Operation | None:
+        """The operation that a dead owner left open; :class:`Busy` for one whose owner lives, unless it is ours."""
+        operation = self.db.operation(container.id)
+        if operation is None or operation.id == during:
+            return None
+        if operation.owner_lives:
+            raise _busy(container, operation)
+        return operation
 
     def refresh_after_reboot(self) -> None:
         """Once per process: if the states belong to another boot, make them true."""

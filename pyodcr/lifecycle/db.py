@@ -120,6 +120,9 @@ class Database:
             raise _no_container(container_id)
         return _container(rows[0])
 
+    def exists(self, container_id: str) -> bool:
+        return bool(self._rows("SELECT 1 FROM container WHERE id = ?", container_id))
+
     def find(self, ref: str) -> Container:
         """A container by name, ID, or the beginning of an ID that fits only one."""
         rows = self._rows("SELECT config, state FROM container WHERE id = ?1 OR name = ?1", ref)
@@ -262,6 +265,11 @@ class Database:
     def tell(self, event: Event) -> None:
         with self._writing() as connection:
             _append(connection, event)
+
+    def tell_of(self, container: Container, status: str) -> None:
+        """An event of a container that changes nothing of its state."""
+        with self._writing() as connection:
+            _tell(connection, container, status)
 
     def events(self, *, after: int = 0, since: float = 0.0) -> list[tuple[int, Event]]:
         """The events with a number above ``after`` and not before ``since`` (seconds since the epoch), oldest first."""

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import os
-import signal
-from contextlib import suppress
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,8 +12,8 @@ from pyodcr.errors import NotFound
 from pyodcr.lifecycle import teardown
 from pyodcr.lifecycle.models import Container, Status
 from pyodcr.lifecycle.network import packetlock
-from pyodcr.lifecycle.operations import Observation, Operation, Step, plan
-from pyodcr.linux import boot, cgroups, files, mounts, pidfd
+from pyodcr.lifecycle.operations import Kind, Observation, Operation, Step, plan
+from pyodcr.linux import boot, cgroups, files, mounts, pidfd, processes
 
 if TYPE_CHECKING:
     from pyodcr.lifecycle.context import Context
@@ -23,22 +22,31 @@ CRIU_SETTLES_S = 15.0
 
 
 def observe(ctx: Context, container: Container, operation: Operation) -> Observation:
-    """What is true of the container now.
-
-    Waits for a CRIU that is rolling back: its hook refuses as soon as the owner is dead.
-    """
+    """What is true of the container now."""
     same_boot = operation.boot_id == boot.boot_id()
     state = container.state
-    criu = (
-        same_boot
-        and operation.criu_pid > 0
-        and not pidfd.wait(operation.criu_pid, operation.criu_started, CRIU_SETTLES_S)
-    )
     return Observation(
         init_alive=same_boot and boot.is_alive(state.pid, state.pid_started),
-        criu_alive=criu,
+        criu_alive=same_boot and operation.kind is Kind.CHECKPOINT and not _settled(operation),
         images_complete=Path(operation.images, "inventory.img").exists() if operation.images else False,
     )
+
+
+def _settled(operation: Operation) -> bool:
+    """Wait for a dump to roll back: its hook refuses as soon as the owner is dead, or cannot be reached."""
+    end = time.monotonic() + CRIU_SETTLES_S
+    return all(
+        pidfd.wait(pid, started, max(0.0, end - time.monotonic()))
+        for pid, started in ((pid, boot.start_time(pid)) for pid in _dumping(operation))
+        if started
+    )
+
+
+def _dumping(operation: Operation) -> tuple[int, ...]:
+    """The runtime that dumps, known by its arguments, and CRIU, which outlives it."""
+    runtimes = processes.with_argument(operation.images) if operation.images else ()
+    alive = boot.is_alive(operation.criu_pid, operation.criu_started)
+    return (*runtimes, operation.criu_pid) if alive else runtimes
 
 
 def recover(ctx: Context, container: Container, operation: Operation) -> Container | None:
@@ -84,8 +92,7 @@ def _carry_out(step: Step, ctx: Context, container: Container | None, operation:
 
 def _act_on(step: Step, ctx: Context, container: Container, operation: Operation) -> Container | None:
     if step is Step.KILL_CRIU:
-        with suppress(ProcessLookupError):
-            os.kill(operation.criu_pid, signal.SIGKILL)
+        processes.kill_families(_dumping(operation))
     elif step is Step.UNLOCK_NETWORK:
         unlock_network(container)
     elif step is Step.THAW:
@@ -102,9 +109,7 @@ def _act_on(step: Step, ctx: Context, container: Container, operation: Operation
 
 def discard_import(ctx: Context, container: Container, operation: Operation) -> None:
     """Remove a container that an import made, and the volumes that came with it."""
-    from pyodcr.lifecycle.ops.remove import discard
-
-    discard(ctx, container)
+    teardown.discard(ctx, container)
     for name in operation.new_volumes:
         if ctx.volumes.exists(name):
             ctx.volumes.remove(name)

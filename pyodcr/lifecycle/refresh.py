@@ -16,12 +16,18 @@ from typing import TYPE_CHECKING, Any
 from pyodcr import jsonio
 from pyodcr.lifecycle.models import Container, Status
 from pyodcr.lifecycle.paths import ContainerPaths
-from pyodcr.linux import boot, files, flock
+from pyodcr.linux import boot, cgroups, files, flock
 
 if TYPE_CHECKING:
     from pyodcr.lifecycle.context import Context
 
 IN_RUNTIME = frozenset({Status.CREATED, Status.RUNNING, Status.STOPPING, Status.PAUSED})
+# the event of a change that nobody lived to tell
+UNTOLD = {
+    (Status.CREATED, Status.RUNNING): "start",
+    (Status.RUNNING, Status.PAUSED): "pause",
+    (Status.PAUSED, Status.RUNNING): "unpause",
+}
 EXIT_FILE_WAIT_S = 5.0
 EXIT_FILE_POLL_S = 0.01
 
@@ -82,9 +88,27 @@ def refresh(ctx: Context, container: Container) -> Container:
     if container.status not in IN_RUNTIME:
         return container
     end = observe(container, ctx.place(container))
-    if end is None:
+    if end is not None:
+        return ctx.db.record(container, "died", status=Status.STOPPED, **exit_changes(end))
+    status = living_status(ctx, container)
+    if status is container.status:
         return container
-    return ctx.db.record(container, "died", status=Status.STOPPED, **exit_changes(end))
+    changes: dict[str, Any] = {"status": status, "stopper_pid": 0, "stopper_started": 0}
+    if container.status is Status.CREATED:
+        changes |= {"started_at": jsonio.now(), "stopped_by_user": False}
+    return ctx.db.record(container, UNTOLD.get((container.status, status), ""), **changes)
+
+
+def living_status(ctx: Context, container: Container) -> Status:
+    """What a container whose init lives is: a verb that was killed may have acted and not recorded it."""
+    status = container.status
+    if status is Status.STOPPING:
+        stopped = boot.is_alive(container.state.stopper_pid, container.state.stopper_started)
+        return Status.STOPPING if stopped else Status.RUNNING
+    if status is Status.CREATED:
+        known = ctx.runtime(container).state(container.id)
+        return Status.RUNNING if known is not None and known.status == "running" else status
+    return Status.PAUSED if cgroups.is_frozen(ctx.cgroup(container)) else Status.RUNNING
 
 
 def shown(container: Container, place: ContainerPaths) -> Container:

@@ -11,6 +11,7 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 from pyodcr.errors import NetworkFailed
+from pyodcr.lifecycle import conmon
 from pyodcr.lifecycle.models import Container, Status
 from pyodcr.lifecycle.storage import overlay
 from pyodcr.linux import cgroups, files, mounts
@@ -28,6 +29,7 @@ def leave_runtime(ctx: Context, container: Container) -> None:
     so the cgroup has the last word, not the runtime.
     """
     place, cgroup = ctx.place(container), ctx.cgroup(container)
+    conmon.end(container.config, place)
     mounts.unmount_below(place.bundle / "criu-root")
     _unmount_cgroup_yards(container, ctx)
     cgroups.kill(cgroup)
@@ -78,7 +80,7 @@ def teardown(ctx: Context, container: Container) -> Container:
     status = Status.CONFIGURED if container.status in (Status.CONFIGURED, Status.CREATED) else Status.EXITED
     return ctx.db.record(
         container,
-        "cleanup" if status is Status.EXITED else "",
+        "cleanup" if container.status is Status.STOPPED else "",
         status=status,
         pid=0,
         pid_started=0,
@@ -86,5 +88,34 @@ def teardown(ctx: Context, container: Container) -> Container:
         conmon_started=0,
         netns="",
         network_status=None,
+        stopper_pid=0,
+        stopper_started=0,
         mountpoint=container.state.mountpoint if container.state.mount_count else "",
     )
+
+
+def settle(ctx: Context, container: Container) -> Container:
+    """What follows the end of a container: clean up after it, and remove it if it was made with ``--rm``."""
+    if container.status is Status.STOPPED:
+        container = teardown(ctx, container)
+    if container.status is Status.EXITED and container.config.auto_remove and not container.state.checkpointed:
+        discard(ctx, container, volumes=True)
+    return container
+
+
+def discard(ctx: Context, container: Container, *, volumes: bool = False) -> None:
+    """Remove a container that does not run. The lock is held; killed in between, the next ``rm`` goes on.
+
+    ``volumes``: its anonymous ones go with it.
+    """
+    container = ctx.db.record(container, status=Status.REMOVING)
+    place = ctx.place(container)
+    leave_runtime(ctx, container)
+    release(ctx, container)
+    mounts.unmount_below(place.bundle)  # also what `pyodcr mount` holds
+    files.remove_tree(place.bundle)
+    files.remove_tree(place.persist)
+    if volumes:
+        ctx.volumes.remove_anonymous(container)
+    files.remove(place.lock)  # before the row: without one nobody would look for it
+    ctx.db.remove(container)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from pyodcr.lifecycle.models import Container, Status
 from pyodcr.lifecycle.ops.start import start
-from pyodcr.lifecycle.ops.stop import StopOptions, stop
+from pyodcr.lifecycle.ops.stop import StopOptions, end
 from pyodcr.lifecycle.transitions import Op, require
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ def restart(ctx: Context, ref: str, options: StopOptions) -> Container:
     with ctx.locked(ref) as container:
         require(Op.RESTART, container)
     if container.status is Status.RUNNING:
-        stop(ctx, container.id, options)
+        end(ctx, container.id, options)
     started = start(ctx, container.id)
-    ctx.db.record(started, "restart")
+    ctx.db.tell_of(started, "restart")
     return started

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import signal as signals
 import time
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from pyodcr.errors import SystemFailed
-from pyodcr.lifecycle import refresh, teardown
+from pyodcr.errors import Busy, NotFound, SystemFailed
+from pyodcr.lifecycle import teardown
 from pyodcr.lifecycle.models import Container, Status
 from pyodcr.lifecycle.transitions import Op, require
 from pyodcr.linux import boot, cgroups, pidfd
@@ -29,29 +31,51 @@ class StopOptions:
 
 def stop(ctx: Context, ref: str, options: StopOptions) -> Container:
     """Stop a container; one that does not run is fine. Others may work on it while we wait for it to die."""
+    container = end(ctx, ref, options)
+    try:
+        with ctx.locked(container.id) as container:
+            return teardown.settle(ctx, container)
+    except NotFound:  # somebody was faster, and removed it
+        return replace(container, state=replace(container.state, status=Status.EXITED))
+
+
+def end(ctx: Context, ref: str, options: StopOptions) -> Container:
+    """Make a container's processes end; the record of that is left to whoever locks it next.
+
+    Until then this process is recorded as the one who stops it: what comes after the end is its business, not that
+    of conmon's exit command, which would remove a ``--rm`` container from under `restart`.
+    """
     with ctx.locked(ref) as container:
         if container.status in DEAD:
-            container = ctx.db.record(container, stopped_by_user=True)
-            return _clean(ctx, container)
+            return ctx.db.record(container, stopped_by_user=True)
         require(Op.STOP, container)
-        never_started = container.status is Status.CREATED
-        if never_started:
-            return teardown.teardown(ctx, container)
-        container = ctx.db.record(container, "stop", status=Status.STOPPING, stopped_by_user=True)
         timeout_s = container.config.stop_timeout_s if options.timeout_s is None else options.timeout_s
+        if container.status is Status.CREATED:
+            return teardown.teardown(ctx, container)
+        container = ctx.db.record(
+            container,
+            "stop",
+            status=Status.STOPPING,
+            stopped_by_user=True,
+            stopper_pid=os.getpid(),
+            stopper_started=boot.own_start_time(),
+        )
         if timeout_s != 0:
             _signal(ctx, container, container.config.stop_signal)
     if timeout_s == 0 or not _wait_dead(container, timeout_s):
-        with ctx.locked(container.id) as container:
-            if container.status not in DEAD:
-                _signal(ctx, container, signals.SIGKILL)
-        if not _wait_dead(container, KILL_WAIT_S):
-            raise SystemFailed(
-                f"container {container.name} did not die of SIGKILL within {KILL_WAIT_S:.0f} s",
-                hint="a process in uninterruptible sleep (state D) waits for a device or a network filesystem",
-            )
-    with ctx.locked(container.id) as container:
-        return _clean(ctx, container)
+        _insist(ctx, container)
+    return container
+
+
+def _insist(ctx: Context, container: Container) -> None:
+    with suppress(NotFound), ctx.locked(container.id) as now:
+        if now.status not in DEAD and now.state.pid == container.state.pid:  # not another life of it
+            _signal(ctx, now, signals.SIGKILL)
+    if not _wait_dead(container, KILL_WAIT_S):
+        raise SystemFailed(
+            f"container {container.name} did not die of SIGKILL within {KILL_WAIT_S:.0f} s",
+            hint="a process in uninterruptible sleep (state D) waits for a device or a network filesystem",
+        )
 
 
 def kill(ctx: Context, ref: str, signal: int) -> Container:
@@ -61,7 +85,7 @@ def kill(ctx: Context, ref: str, signal: int) -> Container:
         container = ctx.db.record(container, "kill", stopped_by_user=True)
         _signal(ctx, container, signal)
     if signal == signals.SIGKILL and _wait_dead(container, KILL_WAIT_S):
-        with ctx.locked(container.id) as container:
+        with suppress(NotFound, Busy), ctx.locked(container.id) as container:
             pass  # the lock's refresh records the death; conmon's exit command cleans up
     return container
 
@@ -81,25 +105,25 @@ def _wait_dead(container: Container, timeout_s: float) -> bool:
     return pidfd.wait(container.state.pid, container.state.pid_started, timeout_s)
 
 
-def _clean(ctx: Context, container: Container) -> Container:
-    """Clean up after a dead container ourselves: conmon's exit command may come later and finds it done."""
-    if container.status is Status.STOPPED:
-        container = teardown.teardown(ctx, container)
-    return container
-
-
 def wait(ctx: Context, ref: str, *, interval_s: float = 0.25) -> int:
     """Wait until a container is dead; its exit code, also when it was removed meanwhile."""
     container = ctx.find(ref)
-    while container.status not in (Status.STOPPED, Status.EXITED):
-        pidfd.wait(container.state.pid, container.state.pid_started, interval_s)
-        seen = refresh.shown(container, ctx.place(container))
-        if seen.status is Status.EXITED and seen.state.exit_code != -1:
-            return seen.state.exit_code
-        if container.state.pid == 0:
-            time.sleep(interval_s)
-        found = [other for other in ctx.containers() if other.id == container.id]
-        if not found:
-            return ctx.db.exit_code(container.id) or 0
-        container = found[0]
+    try:
+        while container.status not in (Status.STOPPED, Status.EXITED):
+            container = _next_look(ctx, container, interval_s)
+    except NotFound:
+        return ctx.db.exit_code(container.id) or 0
     return container.state.exit_code
+
+
+def _next_look(ctx: Context, container: Container, interval_s: float) -> Container:
+    state = container.state
+    if state.pid == 0:
+        time.sleep(interval_s)
+    elif pidfd.wait(state.pid, state.pid_started, interval_s):
+        try:
+            with ctx.locked(container.id) as container:
+                return container
+        except Busy:  # it went into a checkpoint, whose owner says what became of it
+            time.sleep(interval_s)
+    return ctx.db.get(container.id)

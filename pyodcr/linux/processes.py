@@ -1,0 +1,52 @@
+"""Who runs, with which arguments, and who is whose child, as /proc says it."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from pathlib import Path
+
+PROC = Path("/proc")
+
+
+def pids() -> Iterator[int]:
+    return (int(name) for name in os.listdir(PROC) if name.isdigit())
+
+
+def arguments(pid: int) -> tuple[str, ...]:
+    """The command line; empty for a kernel thread, a zombie, and a process that is gone."""
+    try:
+        line = (PROC / str(pid) / "cmdline").read_bytes()
+    except OSError:
+        return ()
+    return tuple(os.fsdecode(word) for word in line.split(b"\0")[:-1])
+
+
+def with_argument(word: str) -> tuple[int, ...]:
+    """The processes that were given this very argument."""
+    return tuple(pid for pid in pids() if word in arguments(pid))
+
+
+def descendants(ancestors: Iterable[int]) -> tuple[int, ...]:
+    """The children of ``ancestors``, their children, and so on, parents before children."""
+    children: dict[int, list[int]] = {}
+    for pid in pids():
+        with suppress(OSError):
+            stat = (PROC / str(pid) / "stat").read_bytes()
+            children.setdefault(int(stat.rpartition(b")")[2].split()[1]), []).append(pid)
+    found: list[int] = []
+    following = list(ancestors)
+    while following:
+        following = [child for parent in following for child in children.get(parent, ())]
+        found += following
+    return tuple(found)
+
+
+def kill_families(ancestors: Iterable[int]) -> None:
+    """SIGKILL processes and all their descendants, but never ourselves."""
+    ancestors = tuple(ancestors)
+    for pid in {*ancestors, *descendants(ancestors)} - {os.getpid(), 0, 1}:
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
