@@ -62,7 +62,7 @@ class Extraction:
             directory, _, name = entry.name.rpartition("/")
             if self._layer and name.startswith(WHITEOUT):
                 self._whiteout(directory or ".", name)
-            else:
+            elif not (self._layer and entry.name == "." and entry.kind is Kind.DIRECTORY):  # see layers.ROOT_MODE
                 self._place(entry)
         for path, mtime_ns in self._directory_mtimes.items():
             # Only now, after all that was put in; what was replaced later by something else is no directory any more.

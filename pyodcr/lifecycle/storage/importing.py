@@ -49,7 +49,7 @@ def import_rootfs(
         def watch(done_bytes: int) -> None:
             report(Step(Phase.UNPACK, where, done_bytes, total_bytes))
 
-        staged = store.layers.unpack(stream, stage, where=where, below=None, watch=watch)
+        staged = store.layers.unpack(stream, stage, where=where, watch=watch)
         blob = _configuration(config, staged, created_ns, message=message, architecture=architecture)
         image = store.commit(
             NewImage(

@@ -21,11 +21,14 @@ from typing import BinaryIO
 from pyodcr import jsonio
 from pyodcr.errors import ImageInvalid
 from pyodcr.jsonio import key
-from pyodcr.lifecycle.storage import overlay, unpack
+from pyodcr.lifecycle.storage import unpack
 from pyodcr.lifecycle.storage.compression import Hashed, decompressed
 from pyodcr.linux import files
 
 LINK_BYTES = 6
+# The root of every layer, whatever its tar says of ".": containers/storage does so (pkg/archive, Unpack; overlay,
+# defaultPerms), and CRIU restores nothing on a root whose mode is not the dumped one.
+ROOT_MODE = 0o555
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,22 +54,17 @@ class LayerStore:
         self._layers = root / "layers"
         self._links = root / "l"
 
-    def unpack(
-        self, source: BinaryIO, stage: Path, *, where: str, below: Path | None, watch: Callable[[int], None]
-    ) -> Staged:
+    def unpack(self, source: BinaryIO, stage: Path, *, where: str, watch: Callable[[int], None]) -> Staged:
         """Unpack a tar stream, compressed or not, in a new directory of ``stage``.
 
-        ``below`` is the layer that this one will lie on: a tar that does not say how its root looks gets that
-        one's owner and mode. ``watch`` is told the compressed bytes read so far. Raises :class:`ImageInvalid`.
+        ``watch`` is told the compressed bytes read so far. Raises :class:`ImageInvalid`.
         """
         directory = stage / secrets.token_hex(LINK_BYTES)
         diff = directory / "diff"
         try:
             directory.mkdir(mode=0o700)
             diff.mkdir()
-            diff.chmod(0o755)
-            if below is not None:
-                overlay.copy_attributes(below, diff)
+            diff.chmod(ROOT_MODE)
         except OSError as error:
             raise files.failed("create", diff, error) from error
         blob = Hashed(source, where, watch)

@@ -160,17 +160,13 @@ def _unpacked(
 ) -> Mapping[str, Staged]:
     """``staged``, and every further layer that the store does not have."""
     found = dict(staged)
-    below: Path | None = None
     for layer_id, blob in zip(document.rootfs.diff_ids, described.layers, strict=True):
         if layer_id not in found and not store.layers.has(layer_id):
-            found[layer_id] = _unpack(store, blob, layer_id, blobs, below, where, report)
-        below = found[layer_id].directory / "diff" if layer_id in found else store.layers.diff(layer_id)
+            found[layer_id] = _unpack(store, blob, layer_id, blobs, where, report)
     return found
 
 
-def _unpack(
-    store: ImageStore, blob: Descriptor, layer_id: str, blobs: Path, below: Path | None, where: str, report: Progress
-) -> Staged:
+def _unpack(store: ImageStore, blob: Descriptor, layer_id: str, blobs: Path, where: str, report: Progress) -> Staged:
     layer = f"layer {blob.hex[:12]} of {where}"
     path = blobs / blob.hex
 
@@ -182,7 +178,7 @@ def _unpack(
     except FileNotFoundError:
         raise ImageInvalid(f"{layer} is missing") from None
     with file:
-        staged = store.layers.unpack(file, blobs.parent, where=layer, below=below, watch=watch)
+        staged = store.layers.unpack(file, blobs.parent, where=layer, watch=watch)
     if staged.blob_digest != blob.digest:
         raise ImageInvalid(f"{layer} is damaged: its digest is {staged.blob_digest}")
     if staged.layer.id != layer_id:
