@@ -11,6 +11,7 @@ Each method is one verb; what a verb needs is imported when it is called, so tha
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, BinaryIO, Self
@@ -180,11 +181,23 @@ class Engine:
 
         exec_.forget(self._ctx, container_id, session_id)
 
-    def exec(self, ref: str, options: ExecOptions, streams: Streams) -> int:
-        """Run a command in a running container; its exit code (0 at once when detached)."""
+    def exec(
+        self,
+        ref: str,
+        options: ExecOptions,
+        streams: Streams,
+        attached: Callable[[Path], AbstractContextManager[object]] = nullcontext,
+    ) -> int:
+        """Run a command in a running container; its exit code. ``attached``: see :func:`.ops.exec.exec_`."""
         from pyodcr.lifecycle.ops import exec as exec_
 
-        return exec_.exec_(self._ctx, ref, options, streams)
+        return exec_.exec_(self._ctx, ref, options, streams, attached)
+
+    def exec_detached(self, ref: str, options: ExecOptions) -> str:
+        """Start a command in a running container; the session's ID."""
+        from pyodcr.lifecycle.ops import exec as exec_
+
+        return exec_.exec_detached(self._ctx, ref, options)
 
     def bundle(self, container: Container) -> Path:
         """Where the container's attach socket and control FIFO are."""
@@ -220,6 +233,9 @@ class Engine:
 
     def volume(self, ref: str) -> Volume:
         return self._ctx.volumes.find(ref)
+
+    def volume_users(self, name: str) -> Sequence[Container]:
+        return self._ctx.volumes.users(name)
 
     def remove_volume(self, ref: str, *, force: bool) -> Volume:
         """With ``force`` the containers using it are removed first."""
