@@ -12,11 +12,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, BinaryIO, Self
 
 from pyodcr.config import Config
+from pyodcr.errors import NotFound
 from pyodcr.lifecycle.context import Context
 from pyodcr.lifecycle.models import Container, Event, Volume
 
@@ -24,14 +26,16 @@ if TYPE_CHECKING:
     from pyodcr.checkpoint.hostcheck import CheckResult
     from pyodcr.checkpoint.options import DumpOptions, Outcome, Progress, RestoreOptions
     from pyodcr.lifecycle.attach import Streams
+    from pyodcr.lifecycle.network.definitions import Network
     from pyodcr.lifecycle.network.networks import NetworkStore
     from pyodcr.lifecycle.ops.exec import ExecOptions
     from pyodcr.lifecycle.ops.listing import ListOptions
     from pyodcr.lifecycle.ops.logs import LogLine, LogOptions
+    from pyodcr.lifecycle.ops.prune import Leftovers
     from pyodcr.lifecycle.ops.remove import RemoveOptions
     from pyodcr.lifecycle.ops.stop import StopOptions
     from pyodcr.lifecycle.options import CreateOptions
-    from pyodcr.lifecycle.storage.imagestore import ImageStore
+    from pyodcr.lifecycle.storage.imagestore import ImageStore, Removed
 
 
 def _abort_upload(config: Config) -> Callable[[Mapping[str, str]], None]:
@@ -109,6 +113,10 @@ class Engine:
     def events(self, *, since: float = 0.0) -> list[tuple[int, Event]]:
         """Recorded events with their numbers, oldest first; ``since`` in seconds since the epoch."""
         return self._ctx.db.events(since=since)
+
+    def last_event(self) -> int:
+        """The number of the newest event; 0 before the first."""
+        return self._ctx.db.last_event()
 
     def follow_events(self, after: int) -> list[tuple[int, Event]]:
         """The events after number ``after``."""
@@ -237,30 +245,65 @@ class Engine:
     def volume_users(self, name: str) -> Sequence[Container]:
         return self._ctx.volumes.users(name)
 
-    def remove_volume(self, ref: str, *, force: bool) -> Volume:
-        """With ``force`` the containers using it are removed first."""
-        from pyodcr.lifecycle.ops.remove import RemoveOptions
+    def listed_volumes(self, filters: Sequence[str]) -> Sequence[Volume]:
+        """The volumes that ``NAME=VALUE`` filters choose."""
+        from pyodcr.lifecycle.ops import filters as chosen
 
+        used = {volume.name for container in self._ctx.containers() for volume in container.config.named_volumes}
+        return chosen.volumes(self.volumes(), filters, used)
+
+    def remove_volume(self, ref: str, *, force: bool, timeout_s: int | None = None) -> Volume:
+        """With ``force`` the containers using it are removed first."""
         volume = self._ctx.volumes.find(ref)
         if force:
-            for user in self._ctx.volumes.users(volume.name):
-                self.remove(user.id, RemoveOptions(force=True))
+            self._remove_all(self._ctx.volumes.users(volume.name), timeout_s)
         return self._ctx.volumes.remove(volume.name)
 
-    def remove_image(self, ref: str, *, force: bool) -> Any:
-        """Untag or remove; with ``force`` the containers made from it are removed first."""
-        from pyodcr.lifecycle.ops.remove import RemoveOptions
+    def listed_networks(self, filters: Sequence[str]) -> Sequence[Network]:
+        """The networks that ``NAME=VALUE`` filters choose."""
+        from pyodcr.lifecycle.ops import filters as chosen
 
+        used = {name for container in self._ctx.containers() for name in container.config.networks}
+        return chosen.networks(self.networks.list(), filters, used | {self.config.network.default_network})
+
+    def remove_network(self, ref: str, *, force: bool, timeout_s: int | None = None) -> Network:
+        """With ``force`` the containers that join it are removed first."""
+        network = self.networks.get(ref)
         if force:
-            for user in self._image_users(self._ctx.images.lookup(ref).id):
-                self.remove(user, RemoveOptions(force=True))
-        return self._ctx.images.remove(ref, force=force, in_use=self._image_users)
+            self._remove_all(self.network_users(network.name), timeout_s)
+        return self.networks.remove(ref, in_use=[user.id for user in self.network_users(network.name)])
+
+    def listed_images(self, filters: Sequence[str]) -> list[dict[str, Any]]:
+        """``podman image ls --format json``'s objects, newest first, with ``Tags``: pairs of repository and tag."""
+        from pyodcr.lifecycle.ops import filters as chosen
+        from pyodcr.lifecycle.storage import imageinspect
+
+        return [
+            imageinspect.summary(image, containers=len(self._image_users(image.id)))
+            | {"Tags": imageinspect.repositories_and_tags(image)}
+            for image in chosen.images(self._ctx.images.list(), filters, self._ctx.images.lookup)
+        ]
+
+    def remove_image(self, ref: str, *, force: bool, every_name: bool = False) -> Removed:
+        """Untag or remove; with ``force`` the containers made from it go first, unless it keeps another name."""
+        images = self._ctx.images
+        image, name = images.resolve(ref)
+        if force and (every_name or not name or len(image.names) == 1):
+            self._remove_all([user for user in self._ctx.containers() if user.config.image_id == image.id])
+        return images.remove(ref, force=force, every_name=every_name, in_use=self._image_users)
 
     def _image_users(self, image_id: str) -> Sequence[str]:
         return [container.id for container in self._ctx.containers() if container.config.image_id == image_id]
 
     def network_users(self, name: str) -> Sequence[Container]:
         return [container for container in self._ctx.containers() if name in container.config.networks]
+
+    def _remove_all(self, containers: Sequence[Container], timeout_s: int | None = None) -> None:
+        from pyodcr.lifecycle.ops.remove import RemoveOptions
+
+        for container in containers:
+            with suppress(NotFound):  # somebody else was faster
+                self.remove(container.id, RemoveOptions(force=True, timeout_s=timeout_s))
 
     # --- checkpoint and restore -------------------------------------------------------------
 
@@ -290,4 +333,10 @@ class Engine:
         """``podman info``'s object, the parts that apply."""
         from pyodcr.checkpoint import hostinfo
 
-        return hostinfo.info(self.config, self.containers(), self._ctx.images.list())
+        return hostinfo.info(self.config, self.containers(), images=len(self._ctx.images.list()))
+
+    def prune(self) -> Leftovers:
+        """Remove what killed processes left behind; no container, image, volume or network is touched."""
+        from pyodcr.lifecycle.ops import prune
+
+        return prune.prune(self._ctx)
