@@ -102,6 +102,8 @@ def spawn(
             start_new_session=new_session,
         )
     except FileNotFoundError as error:
+        if cwd is not None and str(error.filename) == str(cwd):
+            raise SystemFailed(f"cannot start {words[0]} in {cwd}: there is no such directory") from error
         raise ToolNotFound(f"{words[0]} is not installed", tool=words[0]) from error
     except OSError as error:
         raise SystemFailed(f"cannot start {words[0]}: {error.strerror}") from error

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 from contextlib import ExitStack
 
 from pyodcr.cli import terminal
 from pyodcr.engine import Engine
-from pyodcr.lifecycle.attach import Attachment
+from pyodcr.lifecycle.attach import Attachment, resize
 from pyodcr.lifecycle.models import Container
 
 DETACHED = 0
@@ -40,7 +41,14 @@ def start_attached(
 ) -> int:
     """Start a container and follow it; its exit code."""
     attachments: list[Attachment] = []
-    container = engine.start(ref, before=lambda made: attachments.append(Attachment(engine.bundle(made))))
+
+    def attach(made: Container) -> None:
+        bundle = engine.bundle(made)
+        attachments.append(Attachment(bundle))
+        if made.config.tty and sys.stdin.isatty():
+            resize(bundle, *terminal.size())  # its first process may look before we follow it
+
+    container = engine.start(ref, before=attach)
     if not attachments:  # it runs already
-        attachments.append(Attachment(engine.bundle(container)))
+        attach(container)
     return follow(engine, container, attachments[0], stdin=stdin, detach_keys=detach_keys, sig_proxy=sig_proxy)

@@ -36,14 +36,23 @@ def exec_(
     """
     options = ExecOptions(
         command=tuple(command),
-        detach=detach,
         tty=tty,
         interactive=interactive,
         privileged=privileged,
         env=(*env_lines(env_files), *(env or ())),
         user=user,
         workdir=workdir,
+        size=terminal.size() if tty else (0, 0),
     )
-    with engine(ctx) as found, terminal.raw(wanted=tty and interactive):
-        status = found.exec(name, options, terminal.streams(stdin=interactive, detach_keys=detach_keys))
+    with engine(ctx) as found:
+        if detach:
+            print(found.exec_detached(name, options))
+            return
+        with terminal.raw(wanted=tty and interactive):
+            status = found.exec(
+                name,
+                options,
+                terminal.streams(stdin=interactive, detach_keys=detach_keys),
+                lambda directory: terminal.sized(directory, wanted=tty),
+            )
     raise typer.Exit(status)

@@ -33,6 +33,16 @@ def raw(*, wanted: bool) -> Iterator[None]:
         termios.tcsetattr(sys.stdin, termios.TCSADRAIN, saved)
 
 
+def size() -> tuple[int, int]:
+    """Rows and columns of the terminal on standard input; (0, 0) where there is none."""
+    try:
+        answer = fcntl.ioctl(sys.stdin.fileno(), termios.TIOCGWINSZ, b"\0" * 8)
+    except OSError:
+        return 0, 0
+    rows, columns, _, _ = struct.unpack("4H", answer)
+    return rows, columns
+
+
 @contextmanager
 def sized(bundle: Path, *, wanted: bool) -> Iterator[None]:
     """Keep the container's terminal as large as ours."""
@@ -43,9 +53,7 @@ def sized(bundle: Path, *, wanted: bool) -> Iterator[None]:
     def tell(number: int = 0, frame: FrameType | None = None) -> None:
         del number, frame
         with suppress(OSError):
-            size = fcntl.ioctl(sys.stdin.fileno(), termios.TIOCGWINSZ, b"\0" * 8)
-            rows, columns, _, _ = struct.unpack("4H", size)
-            attach.resize(bundle, rows, columns)
+            attach.resize(bundle, *size())
 
     previous = signal.signal(signal.SIGWINCH, tell)
     tell()

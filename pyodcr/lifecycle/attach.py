@@ -9,14 +9,14 @@ from __future__ import annotations
 import os
 import select
 import socket
-import struct
 from dataclasses import dataclass
 from pathlib import Path
 
-from pyodcr.errors import SystemFailed
+from pyodcr.errors import SystemFailed, UsageError
 
 STDOUT, STDERR = 2, 3
 PACKET_BYTES = 1 << 16
+CONTROL_KEYS = "@ABCDEFGHIJKLMNOPQRSTUVWXYZ[\\]^_"  # ctrl and the key is the byte of its place here
 STDIN_BYTES = 8192  # conmon reads no more at once
 
 
@@ -59,7 +59,7 @@ class Attachment:
             if self._socket.fileno() in ready and not self._output(streams):
                 return False
             if streams.stdin is not None and streams.stdin in ready:
-                data = os.read(streams.stdin, STDIN_BYTES)
+                data = _read(streams.stdin)
                 if not data:
                     sources.discard(streams.stdin)
                     self._half_close()
@@ -96,28 +96,35 @@ class Attachment:
             return
 
 
+def _read(fd: int) -> bytes:
+    try:
+        return os.read(fd, STDIN_BYTES)
+    except OSError:  # EIO: the terminal hung up
+        return b""
+
+
 class KeyWatch:
-    """Finds the detach sequence in what is typed, also when it comes in pieces."""
+    """Finds the detach sequence in what is typed, also when it comes in pieces.
+
+    What may be its beginning is held back until the next key says that it is not.
+    """
 
     def __init__(self, keys: bytes) -> None:
         self._keys = keys
-        self._matched = 0
+        self._held = b""
 
     def feed(self, data: bytes) -> tuple[bytes, bool]:
         """What to pass on, and whether the sequence is complete."""
         if not self._keys:
             return data, False
         out = bytearray()
-        for byte in data:
-            if byte == self._keys[self._matched]:
-                self._matched += 1
-                if self._matched == len(self._keys):
-                    return bytes(out), True
-                continue
-            out += self._keys[: self._matched]
-            self._matched = 1 if byte == self._keys[0] else 0
-            if not self._matched:
-                out.append(byte)
+        for index in range(len(data)):
+            self._held += data[index : index + 1]
+            while not self._keys.startswith(self._held):
+                out += self._held[:1]
+                self._held = self._held[1:]
+            if self._held == self._keys:
+                return bytes(out), True
         return bytes(out), False
 
 
@@ -134,15 +141,13 @@ def resize(bundle: Path, rows: int, columns: int) -> None:
 
 
 def parse_detach_keys(text: str) -> bytes:
-    """``ctrl-p,ctrl-q`` as bytes; an empty text switches detaching off."""
-    keys = bytearray()
+    """``ctrl-p,ctrl-q`` as bytes; an empty text switches detaching off. A key is a character, or ctrl- and one."""
+    keys = b""
     for part in text.split(",") if text else ():
-        if part.startswith("ctrl-") and len(part) == 6:
-            keys += struct.pack("B", ord(part[5].upper()) - 64)
-        elif len(part) == 1:
+        if len(part) == 1 and part.isascii():
             keys += part.encode()
+        elif part.startswith("ctrl-") and len(part) == 6 and part[5].upper() in CONTROL_KEYS:
+            keys += bytes([CONTROL_KEYS.index(part[5].upper())])
         else:
-            from pyodcr.errors import UsageError
-
             raise UsageError(f'detach keys "{text}" are not valid', hint="for instance ctrl-p,ctrl-q")
-    return bytes(keys)
+    return keys

@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 from pyodcr import jsonio, process
 from pyodcr.config import Config
@@ -190,7 +191,10 @@ class ExecMonitor:
     _start: socket.socket
     _close: ExitStack
 
-    def close(self) -> None:
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
         self._close.close()
 
     def go(self) -> int:

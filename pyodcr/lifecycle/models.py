@@ -265,9 +265,10 @@ class ExecSession:
     id: str
     container: str
     command: tuple[str, ...]
+    owner_pid: int = 0  # the pyodcr that runs it
+    owner_started: int = 0
     pid: int = 0
     pid_started: int = 0
-    exit_code: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

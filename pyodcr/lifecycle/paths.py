@@ -158,5 +158,9 @@ class ContainerPaths:
     def lock(self) -> Path:
         return self.paths.locks / self.id
 
+    @property
+    def exec_sessions(self) -> Path:
+        return self.bundle / "exec"
+
     def exec_session(self, session_id: str) -> Path:
-        return self.bundle / "exec" / session_id
+        return self.exec_sessions / session_id

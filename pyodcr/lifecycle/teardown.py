@@ -56,6 +56,7 @@ def release(ctx: Context, container: Container) -> None:
     with ExitStack() as steps:  # each is done, whatever the one before raised; the last one stands first
         steps.callback(files.remove_tree, place.run)
         steps.callback(files.remove_tree, place.overlays)
+        steps.callback(files.remove_tree, place.exec_sessions)
         if container.state.mount_count == 0:
             steps.callback(overlay.unmount, place.layer)
         for below in (place.shm, place.overlays):
