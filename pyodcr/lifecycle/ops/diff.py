@@ -27,12 +27,4 @@ def diff(ctx: Context, ref: str) -> Sequence[tuple[str, str]]:
         return []  # it has never run
     found = overlay_diff.changes(upper, prepare.lower_directories(ctx, container))
     kinds = dict.fromkeys(found.modified, "C") | dict.fromkeys(found.added, "A") | dict.fromkeys(found.deleted, "D")
-    for path in list(kinds):
-        for parent in _parents(path):
-            kinds.setdefault(parent, "C")
     return sorted(((kind, path) for path, kind in kinds.items() if path != "/"), key=lambda change: change[1])
-
-
-def _parents(path: str) -> Sequence[str]:
-    parts = path.strip("/").split("/")[:-1]
-    return ["/" + "/".join(parts[: depth + 1]) for depth in range(len(parts))]
