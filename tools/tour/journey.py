@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import shutil
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Mapping
@@ -32,6 +34,9 @@ def main() -> int:
     try:
         with ExitStack() as stack:
             Journey(screen, stack).go()
+    except BrokenPipeError:  # whoever read this has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
     except (TourFailed, RuntimeError, OSError, AssertionError, subprocess.CalledProcessError) as error:
         screen.failed(str(error))
         return 1
@@ -65,8 +70,8 @@ class Journey:
         here, there = self._here, self._there
         self._screen.title(
             f"A Redis with {keys.COUNT:,} keys moves to another host, and comes home through S3",
-            f"{here.name} {here.address}, {there.name} {there.address}: two hosts on this machine, each with its own "
-            "root, network, processes",
+            f"{here.name} {here.address} and {there.name} {there.address} are two hosts on this machine, each with its "
+            f"own root, network\nand processes. Linux {platform.release()}, {_criu()}.",
         )
         self._make_image()
         self._start_redis()
@@ -104,7 +109,8 @@ class Journey:
         output, seconds = self._here.pyodcr(
             "run", "--detach", "--name", "redis", "--publish", f"{PORT}:{PORT}", image.NAME
         )
-        self._screen.fact("container", output[:12], seconds)
+        runtime = self._here.quietly("inspect", "--format", "{{.OCIRuntime}}", "redis")
+        self._screen.fact("container", f"{output[:12]}, run by {runtime}", seconds)
         self._wait_for_redis()
         began = time.monotonic()
         sent = keys.load(self._here.address)
@@ -184,3 +190,9 @@ class Journey:
         self._screen.fact(
             "in S3", f"one object, {size((self._objects / found[0]).stat().st_size)}, no unfinished upload"
         )
+
+
+def _criu() -> str:
+    """CRIU 4.2.1."""
+    said = subprocess.run(["criu", "--version"], capture_output=True, text=True, check=True).stdout
+    return said.splitlines()[0].replace("Version: ", "CRIU ")

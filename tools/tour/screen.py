@@ -10,7 +10,7 @@ from __future__ import annotations
 import shlex
 import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 MARGIN = 100
 INDENT = "      "
@@ -33,14 +33,15 @@ class Screen:
         print(f"\n{self._in(BOLD, f'{self._steps}  {text}')}", flush=True)
 
     def command(self, where: str, words: Sequence[str]) -> None:
-        """A command that begins now, as one would type it: broken between words only."""
+        """A command that begins now, as one would type it: broken between words only, not between option and value."""
         lead = f"   {where}# "
-        lines = [shlex.quote(words[0])]
-        for word in map(shlex.quote, words[1:]):
-            if len(f"{lead}{lines[-1]} {word} \\") > self._width:
-                lines.append(f"    {word}")
+        first, *rest = _phrases(words)
+        lines = [first]
+        for phrase in rest:
+            if len(f"{lead}{lines[-1]} {phrase} \\") > self._width:
+                lines.append(f"    {phrase}")
             else:
-                lines[-1] += f" {word}"
+                lines[-1] += f" {phrase}"
         text = f" \\\n{' ' * len(lead)}".join(lines)
         print(f"{self._in(DIM, lead)}{text}", flush=True)
 
@@ -59,6 +60,21 @@ class Screen:
 
     def _in(self, colour: str, text: str) -> str:
         return f"{colour}{text}{PLAIN}" if self._colours else text
+
+
+def _phrases(words: Sequence[str]) -> Iterator[str]:
+    """The words, quoted for a shell; an option and what follows it are one."""
+    pending = ""
+    for word in words:
+        if pending and word.startswith("-"):
+            yield pending
+            pending = ""
+        phrase = f"{pending} {shlex.quote(word)}".lstrip()
+        pending = phrase if word.startswith("--") else ""
+        if not pending:
+            yield phrase
+    if pending:
+        yield pending
 
 
 def size(count_bytes: int) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import shlex
 import socket
 import threading
 
@@ -10,7 +11,7 @@ import pytest
 
 from tools.tour import keys, resp
 from tools.tour.counter import Counter
-from tools.tour.screen import size
+from tools.tour.screen import MARGIN, Screen, size
 from tools.tour.trouble import TourFailed
 
 
@@ -88,6 +89,17 @@ def _answer(listener: socket.socket, numbers: list[list[int]]) -> None:
             for number in one:
                 resp.decode(stream)
                 connection.sendall(b":%d\r\n" % number)
+
+
+def test_long_commands_are_broken_where_a_shell_goes_on(capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["pyodcr", "run", "--detach", "--change", 'CMD ["a b"]', "--publish", "1:1", *["word"] * 20]
+    Screen().command("hosta", words)
+    shown = capsys.readouterr().out
+    lines = shown.splitlines()
+    assert len(lines) > 1
+    assert all(len(line) <= MARGIN for line in lines)
+    assert shlex.split(shown.replace(" \\\n", " "))[1:] == words
+    assert not any(line.endswith("--change \\") for line in lines)
 
 
 def test_sizes() -> None:
