@@ -313,6 +313,12 @@ SIGNATURES: tuple[Signature, ...] = (
         "CRIU lacks the capabilities it needs",
         "run pyodcr as root",
     ),
+    Signature(
+        "criu-not-permitted",
+        r"Can't get rlimit \d+",
+        "a process of the container runs as another user than CRIU, which may not ask for its limits",
+        "give pyodcr CAP_SYS_RESOURCE, or run the container's processes as root",
+    ),
 )
 
 # Errors that cause nothing (the first two), and formulas that follow whatever went wrong.

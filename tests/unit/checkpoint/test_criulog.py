@@ -236,6 +236,12 @@ DUMPS = [
         "CRIU needs to have the CAP_SYS_ADMIN or the CAP_CHECKPOINT_RESTORE capability: ",
         "CRIU lacks the capabilities it needs",
     ),
+    (
+        "criu-not-permitted",
+        "(00.200908) Error (criu/cr-dump.c:389): Can't get rlimit 0: Operation not permitted\n"
+        "(00.200911) Error (criu/cr-dump.c:1584): Dump core (pid: 16) failed with -1",
+        "a process of the container runs as another user than CRIU, which may not ask for its limits",
+    ),
 ]
 
 RESTORES = [
