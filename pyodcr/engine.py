@@ -11,8 +11,7 @@ Each method is one verb; what a verb needs is imported when it is called, so tha
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
-from contextlib import suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, BinaryIO, Self
@@ -31,7 +30,7 @@ if TYPE_CHECKING:
     from pyodcr.lifecycle.ops.exec import ExecOptions
     from pyodcr.lifecycle.ops.listing import ListOptions
     from pyodcr.lifecycle.ops.logs import LogLine, LogOptions
-    from pyodcr.lifecycle.ops.prune import Leftovers
+    from pyodcr.lifecycle.ops.prune import Leftover
     from pyodcr.lifecycle.ops.remove import RemoveOptions
     from pyodcr.lifecycle.ops.stop import StopOptions
     from pyodcr.lifecycle.options import CreateOptions
@@ -99,10 +98,10 @@ class Engine:
 
         return inspect.inspect(self._ctx, self.container(ref), size=size)
 
-    def logs(self, ref: str, options: LogOptions) -> Iterator[LogLine]:
+    def logs(self, refs: Sequence[str], options: LogOptions) -> Iterator[LogLine]:
         from pyodcr.lifecycle.ops import logs
 
-        return logs.logs(self._ctx, ref, options)
+        return logs.logs(self._ctx, refs, options)
 
     def diff(self, ref: str) -> Sequence[tuple[str, str]]:
         """(kind, path): A added, C changed, D deleted, as ``podman diff``."""
@@ -335,7 +334,13 @@ class Engine:
 
         return hostinfo.info(self.config, self.containers(), images=len(self._ctx.images.list()))
 
-    def prune(self) -> Leftovers:
+    def versions(self) -> dict[str, Any]:
+        """``podman version``'s client object, with the programs that matter here."""
+        from pyodcr.checkpoint import hostinfo
+
+        return hostinfo.versions(self.config)
+
+    def prune(self) -> Sequence[Leftover]:
         """Remove what killed processes left behind; no container, image, volume or network is touched."""
         from pyodcr.lifecycle.ops import prune
 
