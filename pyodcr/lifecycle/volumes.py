@@ -145,6 +145,14 @@ class VolumeStore:
         self._db.remove_volume(volume.name)
         files.remove_tree(grave)
 
+    def sweep(self) -> Sequence[str]:
+        """Remove what killed removals left; returns the names of the directories."""
+        left = [grave.name for grave in self._root.glob(f"{REMOVED}*")]
+        if left:
+            with self._locked():  # which sweeps
+                left = [name for name in left if not (self._root / name).exists()]
+        return left
+
     @contextmanager
     def _locked(self) -> Iterator[None]:
         """Nobody else makes, fills or removes volumes; what a killed removal left goes first."""

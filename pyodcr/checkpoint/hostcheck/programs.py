@@ -84,7 +84,7 @@ def conmon(config: Config) -> Finding:
     path = process.which("conmon")
     if path is None:
         return failed("", "not installed: no container can be started", "install conmon 2.1 or later")
-    version = _version(path)
+    version = version_of(path)
     found = release.parse(version)
     if found is None or found < CONMON_WANTED:
         return warning(version, "older than 2.1: exit files and logs may be wrong", "install conmon 2.1 or later")
@@ -105,7 +105,7 @@ def aardvark_dns(config: Config) -> Finding:
 
 def _helper(name: str, without: str, hint: str) -> Finding:
     path = find_helper(name)
-    return missing(without, hint) if path is None else ok(_version(path), str(path))
+    return missing(without, hint) if path is None else ok(version_of(path), str(path))
 
 
 def skopeo(config: Config) -> Finding:
@@ -113,7 +113,7 @@ def skopeo(config: Config) -> Finding:
     path = process.which("skopeo")
     if path is None:
         return missing("images can be imported from files, but not pulled", "install skopeo")
-    return ok(_version(path))
+    return ok(version_of(path))
 
 
 def network_lock(config: Config) -> Finding:
@@ -140,7 +140,7 @@ def judge_lock_tools(installed: Collection[str]) -> Finding:
     return ok(", ".join(complete), f"CRIU is told to use {complete[0]}")
 
 
-def _version(path: Path) -> str:
+def version_of(path: Path) -> str:
     """What the program says its version is, without its name and the word."""
     said = process.run([path, "--version"], timeout_s=PROGRAM_TIMEOUT_S).stdout
     line = next(iter(said.splitlines()), "").strip()

@@ -158,25 +158,39 @@ class ImageStore:
         return self.lookup(record.id)
 
     def remove(
-        self, ref: str, *, force: bool = False, in_use: Callable[[str], Sequence[str]] = lambda _: ()
+        self,
+        ref: str,
+        *,
+        force: bool = False,
+        every_name: bool = False,
+        in_use: Callable[[str], Sequence[str]] = lambda _: (),
     ) -> Removed:
         """Take a name from an image, and with its last one the image and the layers that no other needs.
 
-        ``in_use`` gives the containers that use an image, by its ID. Such an image is :class:`Conflict`; with
-        ``force`` it loses its names, and stays, nameless, as long as a container needs its layers.
+        ``every_name`` takes them all, however the image was found. ``in_use`` gives the containers that use an
+        image, by its ID. Such an image is :class:`Conflict`; with ``force`` it loses its names, and stays,
+        nameless, as long as a container needs its layers.
         """
         with self.staged() as trash, self._locked():
             known = catalog.load(self._index)
             found = known.find(ref)
-            changed, removed = _without(known, found, in_use(found.record.id), force=force)
+            users = in_use(found.record.id)
+            changed, removed = _without(known, found, users, force=force, every_name=every_name)
             catalog.save(self._index, changed)
             self._collect(changed, trash)
         return removed
 
-    def sweep(self) -> None:
-        """Remove what killed processes left: half-made images, and layers that no image came to name."""
+    def sweep(self) -> tuple[str, ...]:
+        """Remove what killed processes left: half-made images, and layers that no image came to name.
+
+        Returns what it removed, as paths below the store.
+        """
+        if not self.root.exists():
+            return ()
+        half_made = staging.sweep(self.root / "staging")
         with self.staged() as trash, self._locked():
-            self._collect(catalog.load(self._index), trash)
+            layers = self._collect(catalog.load(self._index), trash)
+        return (*(f"staging/{name}" for name in half_made), *(f"layers/{name}" for name in layers))
 
     @contextmanager
     def staged(self) -> Iterator[Path]:
@@ -217,13 +231,14 @@ class ImageStore:
         with flock.exclusive(self.root / "lock"):
             yield
 
-    def _collect(self, known: Catalog, trash: Path) -> None:
-        """Move what no image names out of the store; the lock is held."""
-        self.layers.collect(known.layers, trash)
+    def _collect(self, known: Catalog, trash: Path) -> Sequence[str]:
+        """Move what no image names out of the store; the lock is held. Returns the names of the layers."""
+        collected = self.layers.collect(known.layers, trash)
         if self._configs.exists():
             for config in self._configs.iterdir():
                 if known.get(config.name) is None:
                     files.remove(config)
+        return collected
 
 
 def _assembled(record: Record, document: ImageDocument) -> Image:
@@ -249,10 +264,12 @@ def _assembled(record: Record, document: ImageDocument) -> Image:
     )
 
 
-def _without(known: Catalog, found: Found, users: Sequence[str], *, force: bool) -> tuple[Catalog, Removed]:
+def _without(
+    known: Catalog, found: Found, users: Sequence[str], *, force: bool, every_name: bool
+) -> tuple[Catalog, Removed]:
     """Podman's rules: one of several names is only untagged, by whomever the image is used."""
     record = found.record
-    if len(record.names) > 1:
+    if len(record.names) > 1 and not every_name:
         if found.name in record.names:
             return known.without_name(record.id, found.name), Removed(untagged=(found.name,))
         if not force:

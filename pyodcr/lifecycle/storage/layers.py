@@ -114,17 +114,23 @@ class LayerStore:
         except OSError as error:
             raise files.failed("create", place, error) from error
 
-    def collect(self, needed: frozenset[str], trash: Path) -> None:
-        """Move every layer that is not ``needed`` into ``trash``, a staging directory, for its owner to delete."""
+    def collect(self, needed: frozenset[str], trash: Path) -> list[str]:
+        """Move every layer that is not ``needed`` into ``trash``, a staging directory, for its owner to delete.
+
+        Returns their names.
+        """
+        collected = []
         try:
             for place in self._entries(self._layers):
                 if f"sha256:{place.name}" not in needed:
                     place.rename(trash / place.name)
+                    collected.append(place.name)
             for link in self._entries(self._links):
                 if not link.exists():
                     link.unlink()
         except OSError as error:
             raise files.failed("clear", self._layers, error) from error
+        return collected
 
     def _place(self, layer_id: str) -> Path:
         return self._layers / layer_id.removeprefix("sha256:")

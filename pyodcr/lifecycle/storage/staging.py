@@ -31,12 +31,16 @@ def directory(parent: Path) -> Iterator[Path]:
         files.remove_tree(path)
 
 
-def sweep(parent: Path) -> None:
-    """Remove what dead processes left. A child of theirs may still write there; then the next sweep gets it."""
+def sweep(parent: Path) -> list[str]:
+    """Remove what dead processes left, and return its names.
+
+    A child of theirs may still write there; then the next sweep gets it.
+    """
     try:
         left = list(parent.iterdir())
     except FileNotFoundError:
-        return
+        return []
+    swept = []
     for path in left:
         pid, _, rest = path.name.partition("-")
         started = rest.partition("-")[0]
@@ -44,3 +48,5 @@ def sweep(parent: Path) -> None:
         if not known or not boot.is_alive(int(pid), int(started)):
             with suppress(SystemFailed):
                 files.remove_tree(path)
+                swept.append(path.name)
+    return swept
