@@ -2,114 +2,140 @@
 
 from __future__ import annotations
 
+import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Annotated
 
 import typer
 
 from pyodcr import jsonio
-from pyodcr.cli import moments, output
+from pyodcr.cli import output, units
 from pyodcr.cli.session import engine, new_app
 from pyodcr.engine import Engine
 from pyodcr.errors import UsageError
-from pyodcr.jsonio import JsonObject
+from pyodcr.jsonio import JsonObject, Table
 from pyodcr.lifecycle.models import Event
 
 app = new_app()
 
 POLL_S = 0.2
-FILTERS = ("container", "event", "image", "label", "name", "network", "type", "volume")
+SHORT_ID_CHARS = 12
+
+Test = Callable[[Event], bool]
 
 
 @app.command()
 def events(
     ctx: typer.Context,
-    filters: Annotated[list[str] | None, typer.Option("--filter", "-f", help="NAME=VALUE")] = None,
-    since: Annotated[str, typer.Option(help="Not before: a time, or how long ago (10m)")] = "",
-    until: Annotated[str, typer.Option(help="Not after: a time, or how long ago (10m)")] = "",
-    stream: Annotated[bool, typer.Option(help="Wait for more")] = True,
-    format_: output.Format = "",
+    filters: Annotated[list[str] | None, typer.Option("--filter", "-f", help="NAME=VALUE, such as event=died")] = None,
+    since: Annotated[str, typer.Option(help="A time, or how long ago: 10m")] = "",
+    until: Annotated[str, typer.Option(help="A time, or how long from now: 10m")] = "",
+    stream: Annotated[bool, typer.Option(help="Wait for what is to come")] = True,
+    no_trunc: Annotated[bool, typer.Option("--no-trunc/--trunc", help="Show whole IDs")] = True,
+    wanted: output.Format = "",
 ) -> None:
-    """Show what happens, as it happens; with --since or --no-stream also what has happened."""
-    wanted = _test(filters or [])
-    first, last = moments.parse(since), moments.parse(until)
+    """Show what happens, as it happens; with --since, --until or --no-stream also what has happened.
+
+    Filters: container, event, image, label, network, type, volume.
+    """
+    fits = _test(filters or ())
+    first = units.moment(since, "--since") if since else None
+    last = units.moment(until, "--until", ahead=True) if until else None
+    show = _printer(wanted, short=not no_trunc)
     with engine(ctx) as found:
-        seen = found.last_event()
-        if since or until or not stream:
-            past = [
-                event for number, event in found.events(since=first.timestamp() if first else 0.0) if number <= seen
-            ]
-            _show([event for event in past if wanted(event) and (last is None or event.time <= last)], format_)
-        if stream:
-            _follow(found, seen, wanted, last, format_)
+        for event in _events(found, first, last, past=bool(since or until) or not stream, stream=stream):
+            if fits(event):
+                show(event)
+                sys.stdout.flush()  # somebody may be waiting for it
 
 
-def _follow(found: Engine, seen: int, wanted: Callable[[Event], bool], last: datetime | None, format_: str) -> None:
-    while last is None or jsonio.now() < last:
-        for number, event in found.follow_events(seen):
-            seen = number
-            if wanted(event):
-                _show([event], format_)
+def _events(
+    found: Engine, first: datetime | None, last: datetime | None, *, past: bool, stream: bool
+) -> Iterable[Event]:
+    """Those recorded and, with ``stream``, those to come, up to ``last``."""
+    seen = found.last_event()
+    batch = found.events(since=first.timestamp() if first else 0.0) if past else []
+    while True:
+        for number, event in batch:
+            seen = max(seen, number)
+            if last is None or event.time <= last:
+                yield event
+        if not stream or (last is not None and jsonio.now() > last):
+            return
         time.sleep(POLL_S)
+        batch = found.follow_events(seen)
 
 
-def _test(filters: Sequence[str]) -> Callable[[Event], bool]:
+def _test(words: Sequence[str]) -> Test:
     """Values of one filter are alternatives, different filters must all fit, as with Podman."""
-    chosen: dict[str, list[str]] = {}
-    for text in filters:
-        name, equals, value = text.partition("=")
-        if not equals or name not in FILTERS:
-            raise UsageError(f'invalid filter "{text}"', hint=f"NAME=VALUE; names: {', '.join(FILTERS)}")
-        chosen.setdefault(name, []).append(value)
-    return lambda event: all(any(_fits(event, name, value) for value in values) for name, values in chosen.items())
+    from pyodcr.lifecycle.ops.listing import parse_filters
+
+    wanted = parse_filters(words)
+    for name in wanted:
+        if name not in FILTERS:
+            raise UsageError(f"{name} is an invalid filter", hint=f"filters: {', '.join(sorted(FILTERS))}")
+    return lambda event: all(any(FILTERS[name](event, value) for value in values) for name, values in wanted.items())
 
 
-def _fits(event: Event, name: str, value: str) -> bool:
-    if name == "event":
-        return event.status == value
-    if name == "type":
-        return event.type == value
-    if name == "image":
-        return value in (event.image, event.id if event.type == "image" else event.image)
-    if name == "label":
-        key, equals, content = value.partition("=")
-        return key in event.attributes and (not equals or event.attributes[key] == content)
-    about = event.name == value or (bool(value) and event.id.startswith(value))
-    return about if name == "name" else about and event.type == name
+def _is_about(kind: str) -> Callable[[Event, str], bool]:
+    return lambda event, value: event.type == kind and (event.name == value or event.id.startswith(value))
 
 
-def _show(found: Sequence[Event], format_: str) -> None:
-    if output.is_json(format_):
-        for event in found:
-            print(jsonio.dumps(_fields(event)), flush=True)
-    elif format_:
+def _has_label(event: Event, value: str) -> bool:
+    key, equals, content = value.partition("=")
+    return key in event.attributes and (not equals or event.attributes[key] == content)
+
+
+def _is_status(event: Event, value: str) -> bool:
+    return event.status == ("died" if value == "die" else value)  # Docker's word
+
+
+FILTERS: Mapping[str, Callable[[Event, str], bool]] = {
+    "container": _is_about("container"),
+    "event": _is_status,
+    "image": _is_about("image"),
+    "label": _has_label,
+    "network": _is_about("network"),
+    "status": _is_status,
+    "type": lambda event, value: event.type == value,
+    "volume": _is_about("volume"),
+}
+
+
+def _printer(wanted: str, *, short: bool) -> Callable[[Event], None]:
+    if output.is_json(wanted):
+        return lambda event: print(jsonio.dumps(fields(event)))
+    if wanted:
         from pyodcr.cli.template import Template
 
-        output.show_each(Template(format_), [_fields(event) for event in found])
-    else:
-        for event in found:
-            print(_line(event), flush=True)
+        template = Template(wanted)
+        return lambda event: output.show_each(template, [fields(event)])
+    return lambda event: print(line(event, short=short))
 
 
-def _fields(event: Event) -> JsonObject:
-    """Podman's keys."""
-    found = {
+def fields(event: Event) -> JsonObject:
+    """Podman's keys, all of them."""
+    return {
+        "ContainerExitCode": event.exit_code,
+        "ID": event.id,
+        "Image": event.image,
         "Name": event.name,
         "Status": event.status,
-        "Time": event.time.astimezone().isoformat(),
+        "time": int(event.time.timestamp()),
+        "timeNano": int(event.time.timestamp() * 1_000_000) * 1000,
         "Type": event.type,
-        "Attributes": dict(event.attributes),
+        "Attributes": Table(event.attributes),
     }
-    extra = {"ID": event.id, "Image": event.image, "ContainerExitCode": event.exit_code}
-    return found | {name: value for name, value in extra.items() if value not in ("", None)}
 
 
-def _line(event: Event) -> str:
-    stamp = event.time.astimezone().strftime("%Y-%m-%d %H:%M:%S.%f %z %Z")
+def line(event: Event, *, short: bool) -> str:
+    words = [units.timestamp(event.time), event.type, event.status]
+    words += [event.id[:SHORT_ID_CHARS] if short else event.id] if event.id else []
+    if event.type != "container":
+        return " ".join([*words, event.name]).rstrip()
     facts = {"image": event.image, "name": event.name, **event.attributes}
     if event.exit_code is not None:
         facts["exitCode"] = str(event.exit_code)
-    told = ", ".join(f"{name}={value}" for name, value in facts.items() if value)
-    return f"{stamp} {event.type} {event.status} {event.id or event.name} ({told})"
+    return f"{' '.join(words)} ({', '.join(f'{name}={value}' for name, value in facts.items())})"

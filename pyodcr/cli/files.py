@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import stat
 import sys
-from contextlib import nullcontext
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, BinaryIO
 
 import typer
 
@@ -19,26 +21,27 @@ from pyodcr.linux import files
 
 app = new_app()
 
+SHORT_ID_CHARS = 12
 KINDS = {"A": "added", "C": "changed", "D": "deleted"}
+
+JsonFormat = Annotated[str, typer.Option("--format", metavar="json", help="The one other format: json")]
 
 
 @app.command()
 def diff(
-    ctx: typer.Context,
-    name: Annotated[str, typer.Argument(metavar="CONTAINER")],
-    format_: Annotated[str, typer.Option("--format", help="json")] = "",
+    ctx: typer.Context, name: Annotated[str, typer.Argument(metavar="CONTAINER")], wanted: JsonFormat = ""
 ) -> None:
-    """List what a container changed: A added, C changed, D deleted."""
-    if format_ not in ("", "json"):
+    """List what a container changed in its root filesystem: A added, C changed, D deleted."""
+    if wanted and not output.is_json(wanted):
         raise UsageError("only supported value for '--format' is 'json'")
     with engine(ctx) as found:
         changes = found.diff(name)
-    if not format_:
-        for kind, path in changes:
-            print(kind, path)
+    if wanted:
+        listed = {word: [path for kind, path in changes if kind == sign] for sign, word in KINDS.items()}
+        output.show_json({word: paths for word, paths in listed.items() if paths}, indent=5)
         return
-    listed = {word: [path for found_kind, path in changes if found_kind == kind] for kind, word in KINDS.items()}
-    output.show_json({word: paths for word, paths in listed.items() if paths})
+    for kind, path in changes:
+        print(kind, path)
 
 
 @app.command()
@@ -47,14 +50,41 @@ def export(
     name: Annotated[str, typer.Argument(metavar="CONTAINER")],
     target: Annotated[str, typer.Option("--output", "-o", help="File to write; - is standard output")] = "-",
 ) -> None:
-    """Write a container's root filesystem as a tar archive."""
-    to_stdout = target == "-"
-    if to_stdout and sys.stdout.isatty():
+    """Write a container's root filesystem, without its volumes, as a tar archive.
+
+    A file appears under its name when it is complete.
+    """
+    if target == "-" and sys.stdout.isatty():
         raise UsageError("refusing to export to terminal", hint="use -o FILE, or a redirection")
     with engine(ctx) as found:
-        found.container(name)
-        with nullcontext(sys.stdout.buffer) if to_stdout else files.replacing(Path(target), mode=0o644) as sink:
+        found.container(name)  # no file for a container that is not there
+        with _opened(target) as sink:
             found.export(name, sink)
+
+
+@contextmanager
+def _opened(target: str) -> Iterator[BinaryIO]:
+    path = Path(target)
+    if target == "-":
+        yield sys.stdout.buffer
+        sys.stdout.flush()
+    elif _is_special(path):  # a device or pipe is written to, not replaced
+        try:
+            special = path.open("wb")
+        except OSError as error:
+            raise files.failed("write", path, error) from error
+        with special:
+            yield special
+    else:
+        with files.replacing(path, mode=0o644) as sink:
+            yield sink
+
+
+def _is_special(path: Path) -> bool:
+    try:
+        return not stat.S_ISREG(path.stat().st_mode)
+    except OSError:
+        return False
 
 
 @app.command()
@@ -62,21 +92,33 @@ def mount(
     ctx: typer.Context,
     names: Names = None,
     all_: All = False,
+    wanted: JsonFormat = "",
+    no_trunc: output.NoTrunc = False,
 ) -> None:
-    """Mount root filesystems and print where; without a name, list what is mounted."""
+    """Mount root filesystems and print where; without a name, list what is mounted.
+
+    As often as one is mounted, it has to be unmounted.
+    """
+    if wanted and not output.is_json(wanted):
+        raise UsageError(f'unknown --format argument: "{wanted}"', hint="json is the only one")
     with engine(ctx) as found:
-        if not names and not all_:
-            for container in found.containers():
-                if container.state.mountpoint:
-                    print(f"{container.config.short_id}  {container.state.mountpoint}")
+        if names or all_:
+            for_each(chosen(found, names, all_, frozenset(Status)), lambda ref: print(found.mount(ref)))
             return
-        refs = chosen(found, names, all_, frozenset(Status))
-
-        def act(ref: str) -> None:
-            place = found.mount(ref)
-            print(place if len(refs) == 1 else f"{ref} {place}")
-
-        for_each(refs, act)
+        mounted = [container for container in found.containers() if container.state.mountpoint]
+    if wanted:
+        output.show_json(
+            [
+                {"id": container.id, "Names": [container.name], "mountpoint": container.state.mountpoint}
+                for container in mounted
+            ]
+        )
+        return
+    rows = [
+        (container.id if no_trunc else container.id[:SHORT_ID_CHARS], container.state.mountpoint)
+        for container in mounted
+    ]
+    output.show_table(None, rows)
 
 
 @app.command()
@@ -86,12 +128,12 @@ def unmount(
     all_: All = False,
     force: Annotated[bool, typer.Option("--force", "-f", help="However often it was mounted")] = False,
 ) -> None:
-    """Unmount root filesystems that were mounted with `pyodcr mount`; a running container keeps its own."""
+    """Give back root filesystems that were mounted with `pyodcr mount`; a running container keeps its own."""
     with engine(ctx) as found:
-        if all_:
+        if all_ and not names:
             refs = [container.id for container in found.containers() if container.state.mount_count]
         else:
-            refs = chosen(found, names, False, ())
+            refs = chosen(found, names, all_, ())
 
         def act(ref: str) -> None:
             found.unmount(ref, force=force)

@@ -12,9 +12,12 @@ if TYPE_CHECKING:
 
 
 def export(ctx: Context, ref: str, sink: BinaryIO) -> None:
-    """Write it all, as it is now; what a running container changes meanwhile may be in it or not."""
-    root = mount.mount(ctx, ref)
+    """Write it all, as it is now; what a running container changes meanwhile may be in it or not.
+
+    No lock is held while somebody slow reads: the mount is held instead, as by ``pyodcr mount``.
+    """
+    root = mount.mount(ctx, ref, event="export")
     try:
         pack.scan(root).write(sink)
     finally:
-        mount.unmount(ctx, ref)
+        mount.unmount(ctx, ref, event="")
