@@ -132,7 +132,7 @@ def ls(
     digests: Annotated[bool, typer.Option("--digests", help="A column with the digests")] = False,
     wanted: output.Format = "",
     sort: Annotated[Sort, typer.Option(help="What to sort by")] = Sort.CREATED,
-    noheading: Annotated[bool, typer.Option("--noheading", "-n", help="Leave the heading out")] = False,
+    noheading: stores.NoHeading = False,
 ) -> None:
     """List images, newest first.
 
@@ -190,9 +190,9 @@ def inspect(ctx: typer.Context, names: Names = None, wanted: output.InspectForma
         raise UsageError("you must provide at least one name or id")
     with engine(ctx) as found:
 
-        def find(ref: str) -> JsonObject:
+        def find(ref: str, whole: bool) -> JsonObject:
             image = found.images.lookup(ref)
-            return imageinspect.inspect(image, found.images.layer_dirs(image))
+            return imageinspect.inspect(image, found.images.layer_dirs(image), whole=whole)
 
         stores.inspect_each(names, find, wanted)
 

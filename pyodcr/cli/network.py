@@ -18,7 +18,7 @@ from pyodcr.lifecycle.network.definitions import Network, NewNetwork
 app = new_app()
 
 SHORT_ID_CHARS = 12
-COLUMNS = Columns(("ID", "Name", "Driver"), {"ID": "NETWORK ID"})
+COLUMNS = Columns(("ID", "name", "driver"), {"ID": "NETWORK ID"})
 
 Names = Annotated[list[str] | None, typer.Argument(metavar="NETWORK...", help="Names or IDs")]
 
@@ -74,7 +74,7 @@ def ls(
     quiet: output.Quiet = False,
     no_trunc: output.NoTrunc = False,
     wanted: output.Format = "",
-    noheading: Annotated[bool, typer.Option("--noheading", "-n", help="Leave the heading out")] = False,
+    noheading: stores.NoHeading = False,
 ) -> None:
     """List networks.
 
@@ -94,7 +94,8 @@ def ls(
 
 def _row(network: Network, *, short: bool) -> JsonObject:
     labels = ",".join(f"{name}={value}" for name, value in sorted(network.labels.items()))
-    fields = {name: value for name, value in report.listed(network).items() if name not in ("id", "labels")}
+    whole = report.listed(network, whole=True)
+    fields = {name: value for name, value in whole.items() if name not in ("id", "labels")}
     return {**fields, "ID": network.id[:SHORT_ID_CHARS] if short else network.id, "Labels": labels}
 
 
@@ -105,9 +106,9 @@ def inspect(ctx: typer.Context, names: Names = None, wanted: output.InspectForma
         raise UsageError("you must provide at least one name or id")
     with engine(ctx) as found:
 
-        def find(ref: str) -> JsonObject:
+        def find(ref: str, whole: bool) -> JsonObject:
             network = found.networks.get(ref)
-            return report.inspected(network, found.network_users(network.name))
+            return report.inspected(network, found.network_users(network.name), whole=whole)
 
         stores.inspect_each(names, find, wanted)
 

@@ -14,8 +14,13 @@ from pyodcr.jsonio import JsonObject
 
 IN_USE = "-in-use"  # the end of the codes image-in-use, network-in-use, volume-in-use
 
-Filters = Annotated[list[str] | None, typer.Option("--filter", "-f", metavar="NAME=VALUE", help="Choose by")]
-Force = Annotated[bool, typer.Option("--force", "-f", help="Also one in use, with the containers using it, or none")]
+Filters = Annotated[
+    list[str] | None, typer.Option("--filter", "-f", metavar="NAME=VALUE", help="Which ones, such as label=a=b")
+]
+Force = Annotated[
+    bool, typer.Option("--force", "-f", help="With the containers using it; what is not there is no error")
+]
+NoHeading = Annotated[bool, typer.Option("--noheading", "-n", help="Leave the heading out")]
 Options = Annotated[list[str] | None, typer.Option("--opt", "-o", metavar="NAME=VALUE", help="Option of the driver")]
 Timeout = Annotated[int | None, typer.Option("--time", "-t", min=0, help="With --force: seconds until SIGKILL")]
 
@@ -31,11 +36,15 @@ def pairs(words: Iterable[str] | None, option: str) -> Mapping[str, str]:
     return found
 
 
-def inspect_each(refs: Iterable[str], find: Callable[[str], JsonObject], wanted: str) -> None:
-    """Show what is found, also when something else is not."""
+def inspect_each(refs: Iterable[str], find: Callable[[str, bool], JsonObject], wanted: str) -> None:
+    """Show what is found, also when something else is not.
+
+    ``find`` gets a name, and whether the object must have its empty fields too: a template may name them.
+    """
+    whole = not (wanted == "" or output.is_json(wanted))
     values: list[JsonObject] = []
     try:
-        for_each(refs, lambda ref: values.append(find(ref)))
+        for_each(refs, lambda ref: values.append(find(ref, whole)))
     finally:
         output.show_inspected(values, wanted)
 

@@ -50,7 +50,7 @@ def ls(
     filters: stores.Filters = None,
     quiet: output.Quiet = False,
     wanted: output.Format = "",
-    noheading: Annotated[bool, typer.Option("--noheading", "-n", help="Leave the heading out")] = False,
+    noheading: stores.NoHeading = False,
 ) -> None:
     """List volumes.
 
@@ -59,14 +59,14 @@ def ls(
     if quiet and wanted:
         raise UsageError("quiet and format flags cannot be used together")
     with engine(ctx) as found:
-        rows = [described(volume) for volume in found.listed_volumes(filters or ())]
+        volumes = found.listed_volumes(filters or ())
     if output.is_json(wanted):
-        output.show_json(rows)
+        output.show_json([described(volume) for volume in volumes])
     elif quiet:
-        for row in rows:
-            print(row["Name"])
-    elif rows:
-        output.show(rows, wanted, COLUMNS, heading=not noheading)
+        for volume in volumes:
+            print(volume.name)
+    elif volumes:
+        output.show([described(volume, whole=True) for volume in volumes], wanted, COLUMNS, heading=not noheading)
 
 
 @app.command()
@@ -75,7 +75,7 @@ def inspect(ctx: typer.Context, names: Names = None, all_: All = False, wanted: 
     _require_some(names, every=all_)
     with engine(ctx) as found:
         refs = [volume.name for volume in found.volumes()] if all_ else names or ()
-        stores.inspect_each(refs, lambda ref: described(found.volume(ref)), wanted)
+        stores.inspect_each(refs, lambda ref, whole: described(found.volume(ref), whole=whole), wanted)
 
 
 @app.command()
@@ -100,10 +100,12 @@ def rm(
         )
 
 
-def described(volume: Volume) -> JsonObject:
-    """Podman's ``VolumeConfigResponse``; there are no mount options, so nothing is ever mounted for its own sake."""
-    value: JsonObject = {**jsonio.encode(volume), "Scope": "local", "MountCount": 0}
-    return value
+def described(volume: Volume, *, whole: bool = False) -> JsonObject:
+    """Podman's ``VolumeConfigResponse``; ``whole``: with the fields that are empty, for templates.
+
+    There are no drivers' options, so nothing is ever mounted for a volume's own sake.
+    """
+    return {**jsonio.encode(volume, whole=whole), "Scope": "local", "MountCount": 0}
 
 
 def _require_some(names: list[str] | None, *, every: bool) -> None:

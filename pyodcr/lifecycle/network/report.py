@@ -10,17 +10,17 @@ from pyodcr.lifecycle.models import Container
 from pyodcr.lifecycle.network.definitions import Network
 
 
-def listed(network: Network) -> JsonObject:
-    """An element of `network ls --format json`."""
-    encoded: JsonObject = jsonio.encode(network)
+def listed(network: Network, *, whole: bool = False) -> JsonObject:
+    """An element of `network ls --format json`; ``whole``: with the fields that are empty, for templates."""
+    encoded: JsonObject = jsonio.encode(network, whole=whole)
     return encoded
 
 
-def inspected(network: Network, containers: Iterable[Container]) -> JsonObject:
+def inspected(network: Network, containers: Iterable[Container], *, whole: bool = False) -> JsonObject:
     """An element of `network inspect`: the definition, and who is attached with which addresses."""
-    attached: JsonObject = {}
+    attached = jsonio.Table()
     for container in containers:
         status = (container.state.network_status or {}).get(network.name)
         if status is not None:
             attached[container.id] = {"name": container.name, "interfaces": status.get("interfaces", {})}
-    return {**listed(network), "containers": attached}
+    return {**listed(network, whole=whole), "containers": attached}

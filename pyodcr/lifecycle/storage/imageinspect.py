@@ -19,9 +19,9 @@ from pyodcr.lifecycle.storage.manifest import DOCKER_MANIFEST
 NONE = "<none>"
 
 
-def inspect(image: Image, layer_dirs: Sequence[Path]) -> JsonObject:
-    """``layer_dirs`` are the layers on disk, topmost first."""
-    config = jsonio.encode(image.config)
+def inspect(image: Image, layer_dirs: Sequence[Path], *, whole: bool = False) -> JsonObject:
+    """``layer_dirs`` are the layers on disk, topmost first; ``whole``: with the empty fields of its configuration."""
+    config = jsonio.encode(image.config, whole=whole)
     healthcheck = config.pop("Healthcheck", None)
     value: JsonObject = {
         "Id": image.id,
@@ -47,7 +47,7 @@ def inspect(image: Image, layer_dirs: Sequence[Path]) -> JsonObject:
         "History": [jsonio.encode(step) for step in image.history],
         "NamesHistory": list(image.names_history),
     }
-    return value | ({"Healthcheck": healthcheck} if healthcheck else {})
+    return value | ({"Healthcheck": healthcheck} if healthcheck or whole else {})
 
 
 def summary(image: Image, *, containers: int) -> JsonObject:
