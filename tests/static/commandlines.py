@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from pyodcr.cli.app import TOP, load
+from pyodcr.cli.app import CONTAINER, TOP, load
 
 IN_CODE = re.compile(r"(?:^|[$#|;]|\s[A-Z_]+=\S+)\s*(pyodcr [a-z-].*)")
 IN_TEXT = re.compile(r"`(pyodcr [a-z-][^`]*)`")
@@ -21,7 +21,7 @@ def shown(page: Path) -> Iterator[str]:
         if line.startswith("```"):
             fenced = not fenced
         elif fenced or line.startswith("    "):
-            found = IN_CODE.search(line.strip())
+            found = IN_CODE.search(line.strip().partition(" # ")[0])
             if found:
                 yield found[1]
         else:
@@ -40,11 +40,11 @@ def problems(line: str) -> Iterator[str]:
     command: Any = None
     while words and (command is None or hasattr(command, "commands")):
         name = words.pop(0)
-        command = load(table[name], name) if table is TOP and name in table else table.get(name)
+        command = load(table[name], name) if table in (TOP, CONTAINER) and name in table else table.get(name)
         if command is None:
             yield f"there is no command {name}"
             return
-        table = TOP if name == "container" else getattr(command, "commands", {})
+        table = CONTAINER if name == "container" else getattr(command, "commands", {})
     if command is not None:
         yield from _options(command, words)
 

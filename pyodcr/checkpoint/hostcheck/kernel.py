@@ -38,9 +38,9 @@ def judge_privileges(effective_user: int, capabilities: int) -> Finding:
     if not capabilities >> CAP_SYS_RESOURCE & 1:
         return warning(
             "root without CAP_SYS_RESOURCE",
-            "CRIU cannot raise its limit of open files, which very large containers may need "
-            "(its log then begins with a harmless error about RLIMIT_NOFILE)",
-            "raise the limit outside (ulimit -n), or give pyodcr CAP_SYS_RESOURCE",
+            "CRIU cannot dump processes that run as another user, nor raise its limit of open files, which very large "
+            "containers may need (its log then begins with a harmless error about RLIMIT_NOFILE)",
+            "give pyodcr CAP_SYS_RESOURCE",
         )
     return ok("root")
 
