@@ -241,9 +241,6 @@ class Engine:
     def volume(self, ref: str) -> Volume:
         return self._ctx.volumes.find(ref)
 
-    def volume_users(self, name: str) -> Sequence[Container]:
-        return self._ctx.volumes.users(name)
-
     def listed_volumes(self, filters: Sequence[str]) -> Sequence[Volume]:
         """The volumes that ``NAME=VALUE`` filters choose."""
         from pyodcr.lifecycle.ops import filters as chosen

@@ -22,12 +22,16 @@ from pyodcr.cli.session import new_app
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """Which module defines a command, and its line in the help; ``group``: the module's whole app is meant."""
+    """Which module defines a command, and its line in the help.
+
+    ``group``: the module's whole app is meant; ``command``: it has another name there.
+    """
 
     module: str
     help: str
     group: bool = False
     hidden: bool = False
+    command: str = ""
 
 
 CONTAINER: Mapping[str, Entry] = {
@@ -41,6 +45,8 @@ CONTAINER: Mapping[str, Entry] = {
     "inspect": Entry("inspect", "Show everything known about containers"),
     "kill": Entry("lifecycle", "Send a signal to running containers"),
     "logs": Entry("logs", "Show the output of a container"),
+    "list": Entry("ps", "List containers", hidden=True, command="ps"),
+    "ls": Entry("ps", "List containers", hidden=True, command="ps"),
     "mount": Entry("files", "Mount a container's root filesystem"),
     "pause": Entry("lifecycle", "Freeze the processes of containers"),
     "ps": Entry("ps", "List containers"),
@@ -59,9 +65,14 @@ TOP: Mapping[str, Entry] = {
     "container": Entry("container", "The same commands, as `pyodcr container X`", group=True),
     "events": Entry("events", "Show what happened"),
     "image": Entry("image", "Import, pull, list and remove images", group=True),
+    "images": Entry("image", "List images", command="ls"),
+    "import": Entry("image", "Make an image from a tarball of a root filesystem"),
     "info": Entry("system", "Show facts about this host and this installation"),
     "network": Entry("network", "Create, list and remove networks", group=True),
+    "pull": Entry("image", "Fetch images"),
+    "rmi": Entry("image", "Remove images", command="rm"),
     "system": Entry("system", "Check and describe this host", group=True),
+    "tag": Entry("image", "Give an image further names"),
     "version": Entry("system", "Show versions"),
     "volume": Entry("volume", "Create, list and remove volumes", group=True),
 }
@@ -95,7 +106,7 @@ def load(entry: Entry, name: str) -> Any:
     if entry.group:
         group.help = entry.help
         return group
-    return group.commands[name]
+    return group.commands[entry.command or name]
 
 
 app = new_app(cls=LazyGroup)
