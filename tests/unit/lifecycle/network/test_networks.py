@@ -68,13 +68,13 @@ def test_podmans_file_is_ours_and_unknown_keys_stay(tmp_path: Path) -> None:
 def test_the_default_is_made_when_looked_at(tmp_path: Path) -> None:
     network = store(tmp_path / "networks").get("pyodcr")
     assert (network.interface, network.dns_enabled) == ("pyodcr0", False)
-    assert (network.subnets[0].subnet, network.subnets[0].gateway) == ("10.89.0.0/16", "10.89.0.1")
-    busy = HostUse(interfaces=frozenset({"pyodcr0"}), addresses=(parse_block("10.89.0.1/16"),))
+    assert (network.subnets[0].subnet, network.subnets[0].gateway) == ("10.87.0.0/16", "10.87.0.1")
+    busy = HostUse(interfaces=frozenset({"pyodcr0"}), addresses=(parse_block("10.87.0.1/16"),))
     assert store(tmp_path / "networks", busy).get("pyodcr") == network, "its own bridge is no conflict"
 
 
 def test_the_default_gives_way_to_what_the_host_uses(tmp_path: Path) -> None:
-    busy = HostUse(interfaces=frozenset({"pyodcr0"}), routes=(parse_block("10.89.3.0/24"),))
+    busy = HostUse(interfaces=frozenset({"pyodcr0"}), routes=(parse_block("10.87.3.0/24"),))
     network = store(tmp_path, busy).get("pyodcr")
     assert (network.interface, network.subnets[0].subnet) == ("pyodcr1", "10.90.0.0/24")
 
