@@ -71,7 +71,7 @@ class Journey:
         self._screen.title(
             f"A Redis with {keys.COUNT:,} keys moves to another host, and comes home through S3",
             f"{here.name} {here.address} and {there.name} {there.address} are two hosts on this machine, each with its "
-            f"own root, network\nand processes. Linux {platform.release()}, {_criu()}.",
+            f"own root, network\nand processes. Linux {platform.release().partition('-')[0]}, {_criu()}.",
         )
         self._make_image()
         self._start_redis()
