@@ -143,7 +143,7 @@ def ls(
     with engine(ctx) as found:
         entries = found.listed_images([*(filters or ()), *([f"reference={name}"] if name else [])])
     now = jsonio.now()
-    rows = sorted((row for entry in entries for row in _rows(entry, now, short=not no_trunc)), key=SORTS[sort])
+    rows = sorted((row for entry in entries for row in rows_of(entry, now, short=not no_trunc)), key=SORTS[sort])
     order = list(dict.fromkeys(row["Id"] for row in rows))
     if output.is_json(wanted):
         output.show_json(sorted((_summary(entry) for entry in entries), key=lambda entry: order.index(entry["Id"])))
@@ -159,7 +159,7 @@ def _summary(entry: JsonObject) -> JsonObject:
     return {name: value for name, value in entry.items() if name != "Tags"}
 
 
-def _rows(entry: JsonObject, now: datetime, *, short: bool) -> Iterable[JsonObject]:
+def rows_of(entry: JsonObject, now: datetime, *, short: bool) -> Iterable[JsonObject]:
     """One for each tag, with the fields of Podman's templates."""
     created = datetime.fromtimestamp(entry["Created"], UTC)
     since = units.ago(created, now)
