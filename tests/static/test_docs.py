@@ -49,3 +49,11 @@ def _relative_links(page: Path) -> Iterator[str]:
 def test_commands_and_their_options_exist(page: Path) -> None:
     wrong = [f"{line}: {problem}" for line in commandlines.shown(page) for problem in commandlines.problems(line)]
     assert not wrong
+
+
+@pytest.mark.parametrize("package", ["", "checkpoint", "lifecycle"])
+def test_every_module_stands_in_the_tree(package: str) -> None:
+    drawn = (ROOT / "docs/architecture.md").read_text(encoding="utf-8")
+    there = [path for path in (ROOT / "pyodcr" / package).iterdir() if not path.name.startswith("__")]
+    names = [f" {path.name}/" if path.is_dir() else f" {path.name}" for path in there]
+    assert not [name for name in names if name not in drawn]

@@ -108,7 +108,7 @@ class Box:
     def counts_on(self, name: str, *, above: int = 0) -> int:
         """Assert that a counter moves and is beyond ``above``; returns where it is."""
         first = self.count(name)
-        second = wait_for(lambda: (now := self.count(name)) > first and now, f"{name} to count on")
+        second: int = wait_for(lambda: (now := self.count(name)) > first and now, f"{name} to count on")
         assert second > above, f"{name} counts from {second} instead of beyond {above}: it was started anew"
         return second
 
