@@ -28,7 +28,10 @@ def run(arguments: list[str]) -> int:
 
         from pyodcr.cli.app import app
 
-        status = get_command(app).main(arguments, prog_name="pyodcr", standalone_mode=False)
+        command = get_command(app)
+        # not its main(): that makes errors of a broken pipe and of Ctrl-C into exit statuses of its own
+        with command.make_context("pyodcr", arguments) as context:
+            status = command.invoke(context)
         sys.stdout.flush()
         return status if isinstance(status, int) else 0
     except PyodcrError as error:

@@ -31,7 +31,7 @@ def follow(
             terminal.signals_passed_on(lambda number: engine.kill(container.id, number), wanted=sig_proxy and not tty)
         )
         stack.enter_context(terminal.raw(wanted=tty and stdin))
-        if attachment.pump(terminal.streams(stdin=stdin, detach_keys=detach_keys)):
+        if attachment.pump(terminal.streams(stdin=stdin, tty=tty, detach_keys=detach_keys)):
             return DETACHED
         return engine.wait(container.id)
 

@@ -52,7 +52,7 @@ def exec_(
             status = found.exec(
                 name,
                 options,
-                terminal.streams(stdin=interactive, detach_keys=detach_keys),
+                terminal.streams(stdin=interactive, tty=tty, detach_keys=detach_keys),
                 lambda directory: terminal.sized(directory, wanted=tty),
             )
     raise typer.Exit(status)

@@ -27,7 +27,7 @@ def raw(*, wanted: bool) -> Iterator[None]:
         return
     saved = termios.tcgetattr(sys.stdin)
     try:
-        tty.setraw(sys.stdin)
+        tty.setraw(sys.stdin, termios.TCSANOW)  # not the default: that forgets what was typed ahead
         yield
     finally:
         termios.tcsetattr(sys.stdin, termios.TCSADRAIN, saved)
@@ -83,10 +83,15 @@ def signals_passed_on(send: Callable[[int], object], *, wanted: bool) -> Iterato
             signal.signal(number, handler)
 
 
-def streams(*, stdin: bool, detach_keys: str | None) -> attach.Streams:
-    """Ours, for an attached container. Output goes through the descriptors, unbuffered: what is printed is printed."""
+def streams(*, stdin: bool, tty: bool, detach_keys: str | None) -> attach.Streams:
+    """Ours, for an attached container. Output goes through the descriptors, unbuffered: what is printed is printed.
+
+    Only on a terminal do the keys detach: a stream of data may hold the same bytes.
+    """
     sys.stdout.flush()
     keys = {} if detach_keys is None else {"detach_keys": attach.parse_detach_keys(detach_keys)}
+    if not tty:
+        keys["detach_keys"] = b""
     return attach.Streams(
         stdin=sys.stdin.fileno() if stdin else None, stdout=sys.stdout.fileno(), stderr=sys.stderr.fileno(), **keys
     )

@@ -49,26 +49,39 @@ class Attachment:
         self._socket.close()
 
     def pump(self, streams: Streams) -> bool:
-        """Copy both ways until conmon closes (False) or the detach keys are typed (True)."""
+        """Copy both ways until conmon closes (False) or the detach keys are typed (True).
+
+        Nothing more is read from the user while conmon does not take what was: it does both ways in one
+        thread as we do, and if each waited for the other to read, neither would.
+        """
         keys = KeyWatch(streams.detach_keys)
-        sources = {self._socket.fileno()}
-        if streams.stdin is not None:
-            sources.add(streams.stdin)
+        reading, pending = streams.stdin is not None, b""
         while True:
-            ready, _, _ = select.select(list(sources), [], [])
-            if self._socket.fileno() in ready and not self._output(streams):
+            typed, answered, writable = self._poll(
+                streams.stdin if reading and not pending else None, sending=bool(pending)
+            )
+            if answered and not self._output(streams):
                 return False
-            if streams.stdin is not None and streams.stdin in ready:
+            if writable:
+                pending = pending[self._send(pending) :]
+            if typed and streams.stdin is not None:
                 data = _read(streams.stdin)
                 if not data:
-                    sources.discard(streams.stdin)
+                    reading = False
                     self._half_close()
-                    continue
-                passed, detached = keys.feed(data)
-                if passed:
-                    self._send(passed)
+                pending, detached = keys.feed(data)
                 if detached:
                     return True
+
+    def _poll(self, stdin: int | None, *, sending: bool) -> tuple[bool, bool, bool]:
+        """Wait; whether something was typed, whether conmon has something for us, and whether it takes more."""
+        poller, own = select.poll(), self._socket.fileno()
+        poller.register(own, select.POLLIN | (select.POLLOUT if sending else 0))
+        if stdin is not None:
+            poller.register(stdin, select.POLLIN)
+        events = dict(poller.poll())
+        mine = events.get(own, 0)
+        return stdin in events, bool(mine & ~select.POLLOUT), bool(mine & select.POLLOUT)
 
     def _output(self, streams: Streams) -> bool:
         try:
@@ -83,11 +96,14 @@ class Attachment:
             data = data[os.write(target, data) :]
         return True
 
-    def _send(self, data: bytes) -> None:
+    def _send(self, data: bytes) -> int:
+        """How much of it is dealt with."""
         try:
-            self._socket.send(data)
+            return self._socket.send(data, socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            return 0
         except (BrokenPipeError, ConnectionResetError):
-            return  # the container is gone; its last output may still be waiting to be read
+            return len(data)  # the container is gone; its last output may still be waiting to be read
 
     def _half_close(self) -> None:
         try:
