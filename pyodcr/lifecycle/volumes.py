@@ -10,6 +10,7 @@ import logging
 import os
 import re
 import secrets
+import stat
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -165,7 +166,7 @@ class VolumeStore:
             yield
 
     def prepare(self, use: NamedVolume, rootfs: Path, owner: tuple[int, int]) -> Path:
-        """The directory to mount for ``use``; at the first use filled from the image and given to ``owner``.
+        """The directory to mount for ``use``; at the first use filled from the image, or given to ``owner``.
 
         ``rootfs`` is the container's mounted root, whose content is hostile: it is read only
         through file descriptors that cannot leave it.
@@ -179,7 +180,7 @@ class VolumeStore:
             copied = volume.needs_copy_up and "nocopy" not in use.options and self._copy_up(volume, use, rootfs)
             empty = not os.listdir(volume.mountpoint)
             if volume.needs_chown and (copied or empty):
-                os.chown(volume.mountpoint, *owner)
+                _take_after(volume, use, rootfs, owner)
             if volume.needs_copy_up or volume.needs_chown:
                 self._db.put_volume(
                     replace(
@@ -220,3 +221,14 @@ def _make_directory(volume: Volume) -> None:
 def _empty(directory: Path) -> None:
     for path in directory.iterdir():
         files.remove_tree(path)
+
+
+def _take_after(volume: Volume, use: NamedVolume, rootfs: Path, owner: tuple[int, int]) -> None:
+    """Give it the owner and the mode of what it is mounted over; to ``owner`` where the image has nothing there."""
+    with rooted.directory(rootfs, use.dest) as target:
+        if target is None:
+            os.chown(volume.mountpoint, *owner)
+        else:
+            found = os.fstat(target)
+            os.chown(volume.mountpoint, found.st_uid, found.st_gid)
+            volume.mountpoint.chmod(stat.S_IMODE(found.st_mode))
