@@ -12,7 +12,7 @@ from pyodcr.cli.session import engine, new_app
 from pyodcr.engine import Engine
 from pyodcr.errors import NotFound, PyodcrError, UsageError, WrongState
 from pyodcr.lifecycle.models import Status
-from pyodcr.lifecycle.transitions import LIVE, STARTABLE
+from pyodcr.lifecycle.transitions import ALLOWED, LIVE, STARTABLE, Op
 
 app = new_app()
 
@@ -46,7 +46,7 @@ def stop(
             found.stop(ref, StopOptions(timeout_s=time))
             print(ref)
 
-        for_each(chosen(found, names, all_, LIVE), act, ignoring=NotFound if ignore else None)
+        for_each(chosen(found, names, all_, ALLOWED[Op.STOP]), act, ignoring=NotFound if ignore else None)
 
 
 @app.command()
