@@ -26,6 +26,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def tree() -> Iterator[Path]:
     """A busybox root filesystem, to be used read-only."""
     directory = Path(tempfile.mkdtemp(dir="/var/tmp", prefix="tree-"))
+    directory.chmod(0o755)
     yield busybox_tree(directory)
     shutil.rmtree(directory)
 
