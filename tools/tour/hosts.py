@@ -42,11 +42,10 @@ class Machine:
         """A question on the side, not worth a line."""
         return self._run("pyodcr", *words)
 
-    def clean(self) -> None:
-        """Whatever happened, no container stays."""
-        subprocess.run(
-            self.enter(["pyodcr", "rm", "--all", "--force", "--time", "0"]), capture_output=True, check=False
-        )
+    def clean(self, container: str, image: str) -> None:
+        """Whatever happened, neither stays."""
+        for words in (("rm", "--force", "--time", "0", container), ("image", "rm", "--force", image)):
+            subprocess.run(self.enter(["pyodcr", *words]), capture_output=True, check=False)
 
     def _run(self, *argv: str) -> str:
         done = subprocess.run(

@@ -24,6 +24,7 @@ from tools.tour.trouble import TourFailed
 
 BUCKET = "containers"
 SHARED = Path("/shared")  # the directory both hosts see
+TARBALL, ARCHIVE = SHARED / "redis.tar", SHARED / "redis.tar.zst"
 START_S = 20.0
 
 
@@ -60,8 +61,10 @@ class Journey:
         environment = self._s3.environment()
         self._here = Machine(platform.node(), beta.near_address, screen, environment=environment)
         self._there = Machine(beta.name, beta.address, screen, enter=beta.argv, environment=environment)
+        for path in (TARBALL, ARCHIVE):
+            stack.callback(path.unlink, missing_ok=True)
         for machine in (self._here, self._there):
-            stack.callback(machine.clean)
+            stack.callback(machine.clean, "redis", image.NAME)
         self._counter = Counter([self._here.address, self._there.address])
         self._stack = stack
         self._before: Mapping[bytes, bytes] = {}
@@ -75,9 +78,8 @@ class Journey:
         )
         self._make_image()
         self._start_redis()
-        archive = SHARED / "redis.tar.zst"
-        self._freeze(here, str(archive), f"Freeze it on {here.name}, into a file")
-        self._thaw(there, str(archive), f"Bring it back on {there.name}")
+        self._freeze(here, str(ARCHIVE), f"Freeze it on {here.name}, into a file")
+        self._thaw(there, str(ARCHIVE), f"Bring it back on {there.name}")
         url = f"s3://{BUCKET}/redis.tar.zst"
         self._freeze(there, url, f"Freeze it on {there.name}, into S3 ({self._s3.endpoint})")
         self._check_bucket()
@@ -88,7 +90,7 @@ class Journey:
     def _make_image(self) -> None:
         self._screen.step("An image made of Debian's packages, on both hosts")
         began = time.monotonic()
-        tarball = image.build(SHARED / "redis.tar")
+        tarball = image.build(TARBALL)
         self._screen.fact(
             "tarball",
             f"Redis {tarball.version}: {tarball.files} files of {len(tarball.packages)} packages, "
