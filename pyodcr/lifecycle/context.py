@@ -19,7 +19,6 @@ from pyodcr.errors import Busy, NotFound
 from pyodcr.lifecycle import refresh
 from pyodcr.lifecycle.db import Database
 from pyodcr.lifecycle.models import Container, ContainerConfig
-from pyodcr.lifecycle.operations import Operation
 from pyodcr.lifecycle.paths import ContainerPaths, Paths
 from pyodcr.linux import files, flock
 
@@ -27,6 +26,7 @@ if TYPE_CHECKING:
     from pyodcr.lifecycle.conmon import Conmon
     from pyodcr.lifecycle.network.attach import Networking
     from pyodcr.lifecycle.network.networks import NetworkStore
+    from pyodcr.lifecycle.operations import Operation
     from pyodcr.lifecycle.runtime import OciRuntime
     from pyodcr.lifecycle.storage.imagestore import ImageStore
     from pyodcr.lifecycle.volumes import VolumeStore

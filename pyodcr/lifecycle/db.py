@@ -22,13 +22,15 @@ from contextlib import contextmanager
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pyodcr import jsonio
 from pyodcr.errors import Ambiguous, Conflict, NotFound, SystemFailed
 from pyodcr.lifecycle.models import Container, ContainerConfig, ContainerState, Event, ExecSession, Volume
-from pyodcr.lifecycle.operations import Operation
 from pyodcr.linux import files
+
+if TYPE_CHECKING:
+    from pyodcr.lifecycle.operations import Operation
 
 SCHEMA_VERSION = 1
 SCHEMA = """
@@ -246,9 +248,13 @@ class Database:
     # --- operations -------------------------------------------------------------------------
 
     def operations(self) -> list[Operation]:
+        from pyodcr.lifecycle.operations import Operation  # `ps` needs none
+
         return [jsonio.decode(Operation, jsonio.loads(row[0])) for row in self._rows("SELECT value FROM operation")]
 
     def operation(self, container_id: str) -> Operation | None:
+        from pyodcr.lifecycle.operations import Operation
+
         rows = self._rows("SELECT value FROM operation WHERE container = ?", container_id)
         return jsonio.decode(Operation, jsonio.loads(rows[0][0])) if rows else None
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from pyodcr import jsonio
 from pyodcr.lifecycle.models import Container, Status
 from pyodcr.lifecycle.paths import ContainerPaths
-from pyodcr.linux import boot, cgroups, files, flock
+from pyodcr.linux import boot, files, flock
 
 if TYPE_CHECKING:
     from pyodcr.lifecycle.context import Context
@@ -108,6 +108,8 @@ def living_status(ctx: Context, container: Container) -> Status:
     if status is Status.CREATED:
         known = ctx.runtime(container).state(container.id)
         return Status.RUNNING if known is not None and known.status == "running" else status
+    from pyodcr.linux import cgroups  # `ps` gets here never, and it loads ctypes
+
     return Status.PAUSED if cgroups.is_frozen(ctx.cgroup(container)) else Status.RUNNING
 
 
