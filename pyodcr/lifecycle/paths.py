@@ -16,7 +16,6 @@ ROOT (durable, default /var/lib/pyodcr)
     └── exec/SESSION/
 
 RUNROOT (this boot only, default /run/pyodcr)
-├── boot-id                          a different one here: a reboot was not yet dealt with
 ├── locks/ID
 ├── persist/ID/{exit,oom}           written by conmon
 ├── netns/ID                         network namespaces, bind-mounted
@@ -51,10 +50,6 @@ class Paths:
     @property
     def networks(self) -> Path:
         return self.root / "networks"
-
-    @property
-    def boot_id(self) -> Path:
-        return self.runroot / "boot-id"
 
     @property
     def locks(self) -> Path:
