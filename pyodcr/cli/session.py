@@ -3,22 +3,33 @@
 from __future__ import annotations
 
 import logging
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import typer
 
+from pyodcr.cli.switches import Command
 from pyodcr.config import Config
 from pyodcr.engine import Engine
 from pyodcr.errors import UsageError
+
+Function = TypeVar("Function", bound=Callable[..., Any])
 
 LEVELS = ("debug", "info", "warning", "error")
 # options after the first argument belong to the container's command: `run IMAGE ls -l`
 PASSES_ARGUMENTS = {"allow_interspersed_args": False}
 
 
-def new_app(**settings: Any) -> typer.Typer:
+class App(typer.Typer):
+    """A Typer whose commands are :class:`~pyodcr.cli.switches.Command`."""
+
+    def command(self, name: str | None = None, **settings: Any) -> Callable[[Function], Function]:
+        return super().command(name, cls=Command, **settings)
+
+
+def new_app(**settings: Any) -> App:
     """A Typer that neither loads rich nor offers completion scripts: both cost every command's start."""
-    return typer.Typer(
+    return App(
         add_completion=False,
         pretty_exceptions_enable=False,
         rich_markup_mode=None,
