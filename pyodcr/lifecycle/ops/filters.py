@@ -10,14 +10,15 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from fnmatch import fnmatchcase
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from pyodcr.errors import UsageError
 from pyodcr.lifecycle.models import Volume
-from pyodcr.lifecycle.network.definitions import Network
 from pyodcr.lifecycle.ops.listing import label_test, matches, parse_filters
-from pyodcr.lifecycle.storage import refs
-from pyodcr.lifecycle.storage.images import Image
+
+if TYPE_CHECKING:
+    from pyodcr.lifecycle.network.definitions import Network
+    from pyodcr.lifecycle.storage.images import Image
 
 T = TypeVar("T")
 
@@ -112,6 +113,8 @@ def _network_test(name: str, values: Sequence[str], used: Collection[str]) -> Ca
 
 def _is_like(name: str, patterns: Sequence[str]) -> bool:
     """Whether a name, with or without its domain, path and tag, is like one of ``patterns``: * stops at a slash."""
+    from pyodcr.lifecycle.storage import refs
+
     reference = refs.parse(name)
     behind = name.removeprefix(reference.repository)
     repositories = (reference.repository, reference.path, reference.path.rpartition("/")[2])
