@@ -10,16 +10,16 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from pyodcr import jsonio
-from pyodcr.checkpoint.hook import ANNOTATION
 from pyodcr.checkpoint.options import DumpOptions
 from pyodcr.lifecycle import prepare
 from pyodcr.lifecycle.models import Container
+from pyodcr.lifecycle.spec import annotation
 from pyodcr.lifecycle.storage import diff, pack
 from pyodcr.linux import files, mounts
 
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 CONFIG, SPEC, NETWORK, DELETED = "config.dump", "spec.dump", "network.status", "deleted.files"
 ROOTFS, SHM, LOG, STATS = "rootfs-diff.tar", "devshm-checkpoint.tar", "ctr.log", "stats-dump"
 IMAGES, VOLUMES, ARTIFACTS = "checkpoint", "volumes", "artifacts"
+COPY_BYTES = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +56,8 @@ class Capture:
 
     @property
     def size_bytes(self) -> int:
-        return sum(len(data) for _, data in self.documents) + sum(tree.size_bytes for tree in self.trees)
+        log_bytes = self.log.stat().st_size if self.log else 0
+        return log_bytes + sum(len(data) for _, data in self.documents) + sum(tree.size_bytes for tree in self.trees)
 
 
 def capture(ctx: Context, container: Container, options: DumpOptions) -> Capture:
@@ -76,24 +78,24 @@ def capture(ctx: Context, container: Container, options: DumpOptions) -> Capture
     if not container.config.no_shm and mounts.is_mounted(shm):
         trees.append(Tree(SHM, pack.scan(shm)))
     if not options.ignore_volumes:
-        for volume in container.config.named_volumes:
-            mountpoint = ctx.volumes.find(volume.name).mountpoint
-            trees.append(Tree(f"{VOLUMES}/{volume.name}.tar", pack.scan(mountpoint)))
+        for name in dict.fromkeys(volume.name for volume in container.config.named_volumes):  # one may be mounted twice
+            trees.append(Tree(f"{VOLUMES}/{name}.tar", pack.scan(ctx.volumes.find(name).mountpoint)))
     log = Path(container.config.log_path or ctx.place(container).log)
     return Capture(tuple(documents), tuple(trees), log if log.exists() else None)
 
 
 def set_aside(found: Capture, directory: Path) -> Capture:
-    """Copy the trees into ``directory``, so the container may run on while they are compressed and sent."""
+    """Copy trees and log into ``directory``: the container may run on while they are compressed and sent."""
     files.make_directory(directory)
     kept = []
     for index, tree in enumerate(found.trees):
-        assert tree.plan is not None
         path = directory / f"{index}.tar"
-        with path.open("wb") as sink:
-            tree.plan.write(sink)
+        _write_tree(tree, path)
         kept.append(Tree(tree.name, None, path))
-    return replace(found, trees=tuple(kept))
+    if found.log is None:
+        return replace(found, trees=tuple(kept))
+    _copy(found.log, directory / LOG)
+    return replace(found, trees=tuple(kept), log=directory / LOG)
 
 
 def write(found: Capture, images: Path, archive: ArchiveWriter, *, stats: Path | None) -> None:
@@ -132,7 +134,8 @@ def exported_spec(ctx: Context, container: Container) -> Mapping[str, Any]:
 
 def without_annotation(spec: Mapping[str, Any]) -> Mapping[str, Any]:
     """``org.criu.config`` names a file whose action script runs as root: it never travels."""
-    annotations = {name: value for name, value in (spec.get("annotations") or {}).items() if name != ANNOTATION}
+    annotations = dict(spec.get("annotations") or {})
+    annotations.pop(annotation.CRIU_CONFIG, None)
     return {**spec, "annotations": annotations}
 
 
@@ -150,34 +153,54 @@ def _json(value: object) -> bytes:
     return jsonio.dumps(value, indent=2).encode()
 
 
-def sync_images(directory: Path) -> None:
-    """Make a directory of images durable: each file, then the names."""
-    for path in _files_below(directory):
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
-        try:
-            os.fsync(fd)
-        finally:
-            os.close(fd)
-    files.fsync_directory(directory)
+def keep_beside(found: Capture, images: Path) -> None:
+    """Put what a local restore needs besides CRIU's images among them, and make it all durable.
 
-
-def _files_below(directory: Path) -> Iterator[Path]:
-    with ExitStack() as stack:
-        for entry in stack.enter_context(os.scandir(directory)):
-            if entry.is_file(follow_symlinks=False):
-                yield Path(entry.path)
-
-
-def keep_beside(found: Capture, bundle: Path) -> None:
-    """What a local restore needs besides the images: /dev/shm's content and the addresses of the dump."""
+    That is /dev/shm's content and the addresses of the dump: so they never part from the memory they belong to.
+    """
     for name, data in found.documents:
         if name == NETWORK:
-            files.write(bundle / NETWORK, data)
+            files.write(images / NETWORK, data)
     for tree in found.trees:
         if tree.name == SHM:
-            with files.replacing(bundle / SHM) as sink:
-                if tree.plan is not None:
-                    tree.plan.write(sink)
-                elif tree.file is not None:
-                    with tree.file.open("rb") as source:
-                        shutil.copyfileobj(source, sink, 1 << 20)
+            _write_tree(tree, images / SHM)
+    try:
+        _sync(images)
+    except OSError as error:
+        raise files.failed("write", images, error) from error
+
+
+def _write_tree(tree: Tree, path: Path) -> None:
+    if tree.file is not None:
+        _copy(tree.file, path)
+    elif tree.plan is not None:
+        with _writing(path) as sink:
+            tree.plan.write(sink)
+
+
+def _copy(source: Path, target: Path) -> None:
+    with source.open("rb") as stream, _writing(target) as sink:
+        shutil.copyfileobj(stream, sink, COPY_BYTES)
+
+
+@contextmanager
+def _writing(path: Path) -> Iterator[BinaryIO]:
+    try:
+        with path.open("wb") as sink:
+            yield sink
+    except OSError as error:
+        raise files.failed("write", path, error) from error
+
+
+def _sync(images: Path) -> None:
+    """Each file, then the names, up to the directory in which all operations have theirs."""
+    with os.scandir(images) as entries:
+        for entry in entries:
+            if entry.is_file(follow_symlinks=False):
+                fd = os.open(entry.path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+                try:
+                    os.fsync(fd)
+                finally:
+                    os.close(fd)
+    for directory in (images, images.parent, images.parent.parent):
+        files.fsync_directory(directory)

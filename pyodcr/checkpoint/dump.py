@@ -14,19 +14,21 @@ import os
 import time
 from collections.abc import Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, cast
+from typing import TYPE_CHECKING, BinaryIO, cast
 
 from pyodcr import process
 from pyodcr.checkpoint import capture, facts, preflight, stats
 from pyodcr.checkpoint.destinations import registry
-from pyodcr.checkpoint.hook import ANNOTATION, HookServer, Question, clear_configuration, write_configuration
+from pyodcr.checkpoint.hook import HookServer, Question, write_configuration, write_hook
 from pyodcr.checkpoint.options import DumpOptions, Outcome, Progress, no_progress
-from pyodcr.errors import CriuFailed, PyodcrError, Unsupported, UsageError, WrongState
-from pyodcr.lifecycle import recovery, refresh
+from pyodcr.checkpoint.undertaking import Undertaking
+from pyodcr.errors import CriuFailed, Unsupported, UsageError, WrongState
+from pyodcr.lifecycle import recovery
 from pyodcr.lifecycle.models import Container
-from pyodcr.lifecycle.operations import Kind, Operation, Stage, opened
+from pyodcr.lifecycle.operations import Kind, Stage, opened
+from pyodcr.lifecycle.spec import annotation
 from pyodcr.lifecycle.teardown import discard
 from pyodcr.lifecycle.transitions import Op, require
 from pyodcr.linux import boot, cgroups, files, pidfd
@@ -35,18 +37,19 @@ if TYPE_CHECKING:
     from pyodcr.checkpoint.destinations.base import Destination, Upload
     from pyodcr.lifecycle.context import Context
 
+CONFIGURATION = "criu.conf"
 DEATH_WAIT_S = 30.0
-SETTLED_WAIT_S = 3.0  # when our answer may not have arrived
+SETTLED_WAIT_S = 3.0  # where the runtime says that it did not work
 
 
 def checkpoint(ctx: Context, ref: str, options: DumpOptions, progress: Progress = no_progress) -> Outcome:
     """Checkpoint one running container. Whatever fails, it goes on running, and nothing is left behind."""
+    began = time.monotonic()
     destination = registry.resolve(options.export, ctx.config) if options.export else None
-    if destination is not None:
-        destination.check()
     with ctx.locked(ref) as container:
         require(Op.CHECKPOINT, container)
         warnings = _look_before(ctx, container, options)
+        source = facts.of_source(ctx, container)
         operation = opened(
             Kind.CHECKPOINT,
             container.id,
@@ -56,9 +59,23 @@ def checkpoint(ctx: Context, ref: str, options: DumpOptions, progress: Progress 
         )
         operation = replace(operation, images=str(ctx.paths.staging(operation.id) / capture.IMAGES))
         ctx.db.put_operation(operation)
-    return _Dump(
-        ctx, container, options, destination, progress, operation, warnings, facts.of_source(ctx, container)
-    ).run()
+    with Undertaking(ctx, operation) as own:
+        dump = _Dump(ctx, container, options, destination, progress, own, source)
+        container = dump.run()
+    if container.config.auto_remove and not options.leave_running:
+        with ctx.locked(container.id) as container:
+            discard(ctx, container, volumes=True)
+    return Outcome(
+        container=container,
+        duration_us=int((time.monotonic() - began) * 1e6),
+        runtime_us=int(dump.runtime_s * 1e6),
+        statistics=dump.statistics,
+        archive=destination.url if destination else "",
+        archive_bytes=dump.archive_bytes,
+        content_bytes=dump.content_bytes,
+        frozen_us=int(dump.held_s * 1e6),
+        warnings=warnings,
+    )
 
 
 def _look_before(ctx: Context, container: Container, options: DumpOptions) -> tuple[str, ...]:
@@ -68,9 +85,8 @@ def _look_before(ctx: Context, container: Container, options: DumpOptions) -> tu
             "cannot checkpoint containers that have been started with '--rm' unless '--export' is used",
             hint="the container would be removed together with its checkpoint",
         )
-    saved = ctx.runtime(container).saved_annotations(container.id)
-    expected = str(ctx.place(container).criu / "criu.conf")
-    if saved.get(ANNOTATION) != expected:
+    saved = ctx.runtime(container).saved_annotations(container.id).get(annotation.CRIU_CONFIG, "")
+    if os.path.realpath(saved) != os.path.realpath(ctx.place(container).criu / CONFIGURATION):
         raise Unsupported(
             f"the runtime does not know the checkpoint hook of container {container.name}",
             code="hook-missing",
@@ -88,228 +104,222 @@ class _Dump:
     options: DumpOptions
     destination: Destination | None
     progress: Progress
-    operation: Operation
-    warnings: tuple[str, ...]
+    own: Undertaking
     facts: Mapping[str, object]
 
     upload: Upload | None = None
     failure: BaseException | None = None
-    handshaken: bool = False
-    captured: capture.Capture | None = None
+    question: Question | None = None  # the hook that waits at post-dump, as long as it does
+    asked: bool = False  # CRIU did not let go without asking
+    captured: capture.Capture | None = None  # put aside, to be stored while the container runs on
     committed: bool = False
+
     archive_bytes: int = 0
     content_bytes: int = 0
-    frozen_from: float = 0.0
-    frozen_s: float = 0.0
-    log: Path | None = None
-
-    @property
-    def staging(self) -> Path:
-        return self.ctx.paths.staging(self.operation.id)
+    held_from: float = 0.0
+    held_s: float = 0.0
+    runtime_s: float = 0.0
+    statistics: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def images(self) -> Path:
-        return self.staging / capture.IMAGES
+        return self.own.staging / capture.IMAGES
 
     @property
     def work(self) -> Path:
-        return self.staging / "work"
+        return self.own.staging / "work"
 
-    def run(self) -> Outcome:
-        began = time.monotonic()
+    def run(self) -> Container:
         with ExitStack() as close:
-            close.callback(self._close)
             if self.destination is not None:
                 # before anything is frozen: connecting takes time, a FIFO waits for its reader
                 self.upload = close.enter_context(self.destination.put())
-                self._record(Stage.PREPARING, upload=dict(self.upload.recovery()))
-            runtime_s = self._dump()
-            container = self._settle()
-            statistics = stats.read_dump(self.work)
-            if self.options.keep:
-                stats.keep(self.work, self.ctx.place(container).bundle)
-        if container.config.auto_remove and not self.options.leave_running:
-            with self.ctx.locked(container.id) as container:
-                discard(self.ctx, container, volumes=True)
-        return Outcome(
-            container=container,
-            duration_us=int((time.monotonic() - began) * 1e6),
-            runtime_us=int(runtime_s * 1e6),
-            statistics=statistics,
-            archive=self.destination.url if self.destination else "",
-            archive_bytes=self.archive_bytes,
-            content_bytes=self.content_bytes,
-            frozen_us=int(self.frozen_s * 1e6),
-            warnings=self.warnings,
-        )
-
-    def _close(self) -> None:
-        """Nothing of the operation is left but what it was for."""
-        clear_configuration(self.ctx.place(self.container).criu)
-        files.remove_tree(self.staging)
-        self.ctx.db.remove_operation(self.operation)
-
-    def _record(self, stage: Stage, **details: Any) -> None:
-        self.operation = replace(self.operation, stage=stage, **details)
-        self.ctx.db.put_operation(self.operation)
+                self.own.record(Stage.PREPARING, upload=dict(self.upload.recovery()))
+            status = self._dump()
+            container = self._settle(status)
+            if self.captured is not None:
+                container = self._store_aside(self.captured)
+        self.statistics = stats.read_dump(self.work)
+        if self.options.keep:
+            stats.keep(self.work, self.ctx.place(container).bundle)
+        return container
 
     # --- the dump ---------------------------------------------------------------------------
 
-    def _dump(self) -> float:
-        """Run the runtime's checkpoint to its end, answering CRIU meanwhile; returns seconds."""
+    def _dump(self) -> int:
+        """Run the runtime's checkpoint to its end, answering CRIU meanwhile; the runtime's exit status."""
         for directory in (self.images, self.work):
             files.make_directory(directory)
-        hook = self.ctx.paths.hook(self.operation.id)
-        write_configuration(self.ctx.place(self.container).criu, hook, preflight.criu_options())
-        runtime = self.ctx.runtime(self.container)
-        words: list[str | Path] = [
-            runtime.path,
-            *runtime.global_args,
-            "checkpoint",
-            "--image-path",
-            self.images,
-            "--work-path",
-            self.work,
-        ]
-        for wanted, flag in (
-            (self.options.leave_running, "--leave-running"),
-            (self.options.tcp_established, "--tcp-established"),
-            (self.options.file_locks, "--file-locks"),
-        ):
-            words += [flag] if wanted else []
-        server = HookServer(hook)
+        sockets, place = self.ctx.paths.hook(self.own.operation.id), self.ctx.place(self.container)
+        hook = write_hook(place.criu, sockets)
+        runtime = self.ctx.runtime(self.container).name
+        write_configuration(place.criu, runtime, (*preflight.criu_options(), hook))
+        server = HookServer(sockets)
         try:
-            self._record(Stage.DUMPING)
-            began = time.monotonic()
+            self.own.record(Stage.DUMPING)
+            self.own.settled = False  # from now on CRIU decides what becomes of the container
+            self.held_from = began = time.monotonic()
             with (
-                (self.work / stats.RUNTIME_LOG).open("wb") as log,
-                process.spawn([*words, self.container.id], stdout=log, stderr=log, new_session=True) as child,
+                stats.runtime_log(self.work) as log,
+                process.spawn(self._command(), stdout=log, stderr=log, new_session=True) as child,
             ):
-                ended = os.pidfd_open(child.pid)
-                try:
-                    self._serve(server, ended)
-                finally:
-                    os.close(ended)
-            return time.monotonic() - began
+                self._serve(server, child.pid)
+            self.runtime_s = time.monotonic() - began
+            return child.returncode
         finally:
             server.close()
 
-    def _serve(self, server: HookServer, ended: int) -> None:
-        """Answer until the runtime has ended. A signal becomes a refusal, never an abandoned dump."""
+    def _command(self) -> list[str | Path]:
+        runtime, options = self.ctx.runtime(self.container), self.options
+        wanted = {
+            "--leave-running": options.leave_running,
+            "--tcp-established": options.tcp_established,
+            "--file-locks": options.file_locks,
+        }
+        flags = [flag for flag, is_wanted in wanted.items() if is_wanted]
+        words: list[str | Path] = [runtime.path, *runtime.global_args, "checkpoint"]
+        words += ["--image-path", self.images, "--work-path", self.work]
+        return [*words, *flags, self.container.id]
+
+    def _serve(self, server: HookServer, runtime: int) -> None:
+        """Answer until runtime and CRIU have ended. A signal becomes a refusal, never an abandoned dump."""
         while True:
             try:
-                server.serve(ended, self._answer)
-                return
+                return server.serve(runtime, self._answer)
             except BaseException as error:
                 self.failure = self.failure or error
+                server.refuse()
 
     def _answer(self, question: Question) -> bool:
         try:
-            if question.stage == "pre-dump":
-                self.handshaken = True
-                self.frozen_from = time.monotonic()
-                self._record(Stage.DUMPING, criu_pid=question.criu, criu_started=boot.start_time(question.criu))
-            elif question.stage == "post-dump":
-                if not self.committed and self.failure is None:
-                    self._hold()
-                self.frozen_s = time.monotonic() - self.frozen_from
+            if self.failure is None and question.stage == "pre-dump":
+                self.held_from = time.monotonic()
+                self.own.record(Stage.DUMPING, criu_pid=question.criu, criu_started=boot.start_time(question.criu))
+            elif self.failure is None and question.stage == "post-dump" and not self.asked:
+                self.asked = True
+                self._hold(question)
         except BaseException as error:
             self.failure = self.failure or error
         return self.failure is None or self.committed
 
-    def _hold(self) -> None:
+    def _hold(self, question: Question) -> None:
         """All is dumped and everything stands still: now or never."""
-        self._record(Stage.HOLDING)
-        found = capture.capture(self.ctx, self.container, self.options)
-        if self.options.leave_running:
-            self.captured = capture.set_aside(found, self.staging / "aside")
-        else:
-            self._store(found)
+        if question.criu != self.own.operation.criu_pid:
+            raise CriuFailed(f"criu has dumped container {self.container.name} without a handshake")
+        self.own.record(Stage.HOLDING)
+        self.question = question
+        try:
+            found = capture.capture(self.ctx, self.container, self.options)
+            if self.options.leave_running:
+                captured = capture.set_aside(found, self.own.staging / "aside")
+                self._require_hold()
+                self.captured = captured
+            else:
+                self._store(found)
+        finally:
+            self.question = None
+            self.held_s = time.monotonic() - self.held_from
+
+    def _require_hold(self) -> None:
+        """While CRIU holds the container, what is read of it is of one instant; without CRIU it runs."""
+        if self.question is not None and not self.question.stands():
+            raise CriuFailed(
+                f"criu died while it held container {self.container.name}",
+                code="criu-died",
+                hint="the container runs on; look for the reason in the kernel's log, then try again",
+            )
 
     def _store(self, found: capture.Capture) -> None:
         """Make the checkpoint durable where it was asked for, then record the commit."""
         if self.upload is not None:
-            self._export(self.upload, found)
+            self._write_archive(self.upload, found)
         if self.destination is None or self.options.keep:
-            capture.keep_beside(found, self.ctx.place(self.container).bundle)
-            capture.sync_images(self.images)
+            capture.keep_beside(found, self.images)
+        self._require_hold()
+        if self.upload is not None:
+            self.archive_bytes = self.upload.commit().size_bytes
         archive = self.destination.url if self.destination is not None and not self.options.keep else ""
-        self._record(Stage.COMMITTED, archive=archive, upload={})
+        self.own.record(Stage.COMMITTED, archive=archive, upload={})
         self.committed = True
 
-    def _export(self, upload: Upload, found: capture.Capture) -> None:
+    def _write_archive(self, upload: Upload, found: capture.Capture) -> None:
         from pyodcr.checkpoint.archive.writer import ArchiveWriter
 
         total = found.size_bytes + sum(image.stat().st_size for image in self.images.iterdir())
-        with ArchiveWriter(cast(BinaryIO, upload), compression=self.options.compression) as archive:
-            archive.progress = lambda _: self.progress(archive.bytes_in, total)
-            statistics = stats.write_dump(self.work, self.images, self._held_us())
-            capture.write(found, self.images, archive, stats=statistics)
-            archive.finish(self.facts, {"held_s": self._held_us() / 1e6})
-            self.content_bytes = archive.bytes_in
-        self.archive_bytes = upload.commit().size_bytes
+        done = 0
 
-    def _held_us(self) -> int:
-        return int((time.monotonic() - self.frozen_from) * 1e6)
+        def advance(count: int) -> None:
+            nonlocal done
+            done += count
+            self._require_hold()
+            self.progress(done, total)
+
+        with ArchiveWriter(cast(BinaryIO, upload), compression=self.options.compression, progress=advance) as archive:
+            held_s = time.monotonic() - self.held_from if self.captured is None else self.held_s
+            statistics = stats.write_dump(self.work, self.images, int(held_s * 1e6))
+            capture.write(found, self.images, archive, stats=statistics)
+            archive.finish(self.facts, {"held_s": held_s})
+            self.content_bytes = archive.bytes_in
 
     # --- the outcome ------------------------------------------------------------------------
 
-    def _settle(self) -> Container:
-        """Look what became of the container, and make the records say so."""
-        with self.ctx.locked(self.container.id, during=self.operation.id) as container:
-            expect_dead = self.committed and not self.options.leave_running
-            state = container.state
-            patience_s = DEATH_WAIT_S if self.failure is None else SETTLED_WAIT_S
-            dead = pidfd.wait(state.pid, state.pid_started, patience_s if expect_dead else 0.0)
-            if expect_dead and dead:
-                return self._gone(container)
-            if not dead:
+    def _settle(self, status: int) -> Container:
+        """Look what became of the container, and make the records say so. Raises what went wrong, if it did."""
+        state = self.container.state
+        patience_s = DEATH_WAIT_S if status == 0 else SETTLED_WAIT_S
+        dead = pidfd.wait(state.pid, state.pid_started, patience_s if self.committed else 0.0)
+        gone = dead and self.committed
+        skipped = dead and not self.asked and (self.images / "inventory.img").exists()
+        with self.ctx.locked(self.container.id, during=self.own.operation.id) as container:
+            if gone:
+                container = self._gone(container)
+            elif skipped:
+                capture.keep_beside(capture.capture(self.ctx, container, self.options), self.images)
+                recovery.record_checkpoint(self.ctx, container, self.own.operation)
+            elif not dead and status != 0:
                 self._set_free(container)
-            if self.captured is not None and not dead and self.failure is None:
-                self._store(self.captured)
-                return self._kept_running(container)
-            raise self._explain(container, dead=dead)
+            self.own.settled = True
+        if gone or (self.captured is not None and self.failure is None):
+            return container
+        raise self._explain(dead=dead, skipped=skipped)
 
     def _gone(self, container: Container) -> Container:
-        done = recovery.record_checkpoint(self.ctx, container, self.operation)
-        self._record(Stage.FINISHING)
+        done = recovery.record_checkpoint(self.ctx, container, self.own.operation)
+        self.own.record(Stage.FINISHING)
         if container.config.net_container:  # CRIU's lock outlives a committed dump, and would cut off the other
             recovery.unlock_network(self.container)
         return done
 
-    def _kept_running(self, container: Container) -> Container:
-        path = ""
-        if not self.operation.archive:
-            recovery.keep_images(self.ctx, container, self.images)
-            path = str(self.ctx.place(container).checkpoint)
-        return self.ctx.db.record(container, "checkpoint", checkpoint_path=path, checkpoint_archive="")
+    def _store_aside(self, captured: capture.Capture) -> Container:
+        """Store what was put aside; the container runs meanwhile, and nobody waits for its lock."""
+        self._store(captured)
+        path = "" if self.own.operation.archive else str(self.ctx.place(self.container).checkpoint)
+        with self.ctx.locked(self.container.id, during=self.own.operation.id) as container:
+            if path:
+                recovery.keep_images(self.ctx, container, self.images)
+            return self.ctx.db.record(container, "checkpoint", checkpoint_path=path, checkpoint_archive="")
 
     def _set_free(self, container: Container) -> None:
         """A CRIU that died leaves its container frozen and its network cut; one that rolled back leaves neither."""
-        if cgroups.is_frozen(self.ctx.cgroup(container)):
-            cgroups.thaw(self.ctx.cgroup(container))
+        cgroups.thaw(self.ctx.cgroup(container))
         recovery.unlock_network(container)
 
-    def _explain(self, container: Container, *, dead: bool) -> BaseException:
-        if dead:
-            return self._died(container)
+    def _explain(self, *, dead: bool, skipped: bool) -> BaseException:
+        name = self.container.name
         if self.committed:
             return WrongState(
-                f"the checkpoint of container {container.name} is complete, but the container was not stopped",
+                f"the checkpoint of container {name} is complete, but the container was not stopped",
                 code="still-running",
                 hint="it runs on; stop it before restoring from the checkpoint",
             )
+        if skipped:
+            return CriuFailed(
+                f"criu stopped container {name} without asking: no archive was made",
+                code="hook-skipped",
+                hint=f"its memory is safe: pyodcr restore {name}",
+            )
         if self.failure is not None:
             return self.failure
-        return stats.dump_failed(self.work, self.ctx.place(container).bundle, container.name)
-
-    def _died(self, container: Container) -> PyodcrError:
-        if (self.images / "inventory.img").exists():
-            recovery.record_checkpoint(self.ctx, container, self.operation)
-            return CriuFailed(
-                f"CRIU stopped container {container.name} without asking: no archive was made",
-                code="hook-skipped",
-                hint=f"its memory is safe: pyodcr restore {container.name}",
-            )
-        refresh.refresh(self.ctx, container)
-        return WrongState(f"container {container.name} ended while it was being checkpointed")
+        if dead:
+            return WrongState(f"container {name} ended while it was being checkpointed")
+        return stats.dump_failed(self.work, self.ctx.place(self.container).bundle, name)

@@ -12,6 +12,7 @@ before each dump, and the dump is trusted only after the handshake at ``pre-dump
 from __future__ import annotations
 
 import os
+import re
 import select
 import shlex
 import socket
@@ -19,7 +20,7 @@ import struct
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,55 +30,72 @@ from pyodcr.errors import SystemFailed, Unsupported
 from pyodcr.linux import files
 
 HEARTBEAT_S = 2.0
-ANNOTATION = "org.criu.config"
+STAGES = ("pre-dump", "post-dump")  # the other ones (network-lock...) need no answer, and come while all is frozen
+SCRIPT = """\
+#!/bin/sh
+case $CRTOOLS_SCRIPT_ACTION in
+{stages}) exec {command} ;;
+esac
+"""
 PEER_CREDENTIALS = struct.Struct("3i")
 QUESTION_BYTES = 4096
+
+# CRIU splits the lines of its configuration at blanks and cuts them at #; its quotes do not work for blanks
+UNSPEAKABLE = re.compile(r"[\s#\"\\]")
+
+
+@dataclass(frozen=True, slots=True)
+class Words:
+    """What the hook says: the stage of CRIU's work, and CRIU's pid."""
+
+    stage: str
+    criu: int
 
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """A stage of CRIU's work, and the pids of CRIU and of the container's init in our pid namespace."""
+    """What a hook asks, as long as it waits for the answer."""
 
     stage: str
     criu: int
-    init: int
+    ends: Sequence[int]  # descriptors that become readable when the hook, or its CRIU, is dead
+
+    def stands(self) -> bool:
+        """Whether both are alive. Only then is it certain that no process of the container moves."""
+        return not select.select(self.ends, [], [], 0)[0]
 
 
-def write_configuration(directory: Path, socket_directory: Path, options: Sequence[str]) -> Path:
-    """Write the hook script and ``criu.conf`` below ``directory`` (durable, executable: never the run root).
+def write_configuration(directory: Path, runtime: str, options: Sequence[str]) -> None:
+    """Write ``criu.conf`` below ``directory``: the administrator's lines for ``runtime``, then ``options``, which win.
 
-    ``options`` are further lines of criu.conf. The annotation replaces the administrator's own file
-    (/etc/criu/runc.conf, crun.conf), so its lines come first and ours after, which win.
+    The annotation that names the file *replaces* the administrator's own.
     """
     files.make_directory(directory)
-    if os.statvfs(directory).f_flag & os.ST_NOEXEC:
+    path = directory / "criu.conf"
+    content = "".join(f"{line}\n" for line in (*_administrators_lines(runtime), *options))
+    files.write(path, content)
+    if files.read(path) != content:
+        raise SystemFailed(f"{path} is not what was just written to it")
+
+
+def write_hook(directory: Path, socket_directory: Path) -> str:
+    """Write the script below ``directory`` (durable, executable: never the run root); its line for criu.conf."""
+    path = files.make_directory(directory) / "hook"
+    if UNSPEAKABLE.search(str(path)):
         raise Unsupported(
-            f"{directory} is on a filesystem mounted noexec: CRIU could not run its hook there",
-            hint="choose a --root on a filesystem that allows executing",
+            f"criu's configuration cannot name {path}",
+            code="root-unspeakable",
+            hint="choose a --root without blanks, quotes, backslashes and # in it",
         )
-    script, configuration = directory / "hook", directory / "criu.conf"
-    files.write(script, _script(socket_directory), mode=0o700)
-    lines = [*_administrators_lines(), *options, f"action-script {script}"]
-    content = "".join(f"{line}\n" for line in lines)
-    files.write(configuration, content)
-    if files.read(configuration) != content:
-        raise SystemFailed(f"{configuration} is not what was just written to it")
-    return configuration
+    command = shlex.join([sys.executable, "-I", "-S", "-E", hook_client.__file__, str(socket_directory)])
+    files.write(path, SCRIPT.format(stages="|".join(STAGES), command=command), mode=0o700)
+    return f"action-script {path}"
 
 
-def clear_configuration(directory: Path) -> None:
-    """Leave an empty criu.conf: the annotation names it, and nothing may be asked when nobody answers."""
-    files.write(directory / "criu.conf", "")
-
-
-def _script(socket_directory: Path) -> str:
-    command = [sys.executable, "-I", "-S", "-E", hook_client.__file__, str(socket_directory)]
-    return f"#!/bin/sh\nexec {shlex.join(command)}\n"
-
-
-def _administrators_lines() -> list[str]:
-    for name in ("/etc/criu/crun.conf", "/etc/criu/runc.conf"):
-        text = files.read(Path(name))
+def _administrators_lines(runtime: str) -> list[str]:
+    """What the runtime would read by itself: the first of its files that is there."""
+    for name in ("crun", "runc") if runtime == "crun" else ("runc",):
+        text = files.read(Path(f"/etc/criu/{name}.conf"))
         if text is not None:
             return [line for line in text.splitlines() if line.strip() and not line.lstrip().startswith("#")]
     return []
@@ -88,50 +106,78 @@ class HookServer:
 
     def __init__(self, directory: Path) -> None:
         self._directory = files.make_directory(directory)
-        self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self._close = ExitStack()
+        self._running: dict[int, int] = {}  # the runtime and its CRIU: pid -> pidfd
+        self._listener = self._close.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM))
         fd = os.open(directory, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             files.remove(directory / "socket")
-            self._listener.bind(f"/proc/self/fd/{fd}/socket")
+            self._listener.bind(f"/proc/self/fd/{fd}/socket")  # an address may hold 107 bytes, the path more
         finally:
             os.close(fd)
         self._listener.listen(4)
 
     def close(self) -> None:
-        self._listener.close()
+        self._close.close()
         files.remove_tree(self._directory)
 
-    def serve(self, ended: int, answer: Callable[[Question], bool]) -> None:
-        """Answer questions until the file descriptor ``ended`` is readable (the runtime's pidfd).
+    def refuse(self) -> None:
+        """Listen no more: from now on CRIU's hooks find nobody, which is a refusal."""
+        self._listener.close()
 
-        ``answer`` runs in this thread; while it works the hook gets a heartbeat. It must not raise.
+    def serve(self, runtime: int, answer: Callable[[Question], bool]) -> None:
+        """Answer questions until ``runtime``, a session leader, and the CRIU it started have both ended.
+
+        A runtime that is killed does not end its CRIU. ``answer`` runs in this thread; while it works the hook
+        gets a heartbeat. It must not raise. An exception (a signal's) may be followed by another call.
         """
-        while True:
-            ready, _, _ = select.select([self._listener.fileno(), ended], [], [])
-            if self._listener.fileno() in ready:
+        self._watch(runtime)
+        while self._running:
+            listening = self._listener.fileno()  # -1 when it was closed
+            ready, _, _ = select.select([fd for fd in (listening, *self._running.values()) if fd >= 0], [], [])
+            if listening in ready:
                 connection, _ = self._listener.accept()
                 with connection:
-                    self._converse(connection, answer)
-            elif ended in ready:
-                return
+                    self._converse(connection, runtime, answer)
+            else:
+                self._running = {pid: fd for pid, fd in self._running.items() if fd not in ready}
 
-    def _converse(self, connection: socket.socket, answer: Callable[[Question], bool]) -> None:
-        _, uid, _ = PEER_CREDENTIALS.unpack(
-            connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, PEER_CREDENTIALS.size)
-        )
-        if uid != os.geteuid():
-            return
+    def _watch(self, pid: int) -> int:
+        if pid not in self._running:
+            self._running[pid] = os.pidfd_open(pid)
+            self._close.callback(os.close, self._running[pid])
+        return self._running[pid]
+
+    def _converse(self, connection: socket.socket, runtime: int, answer: Callable[[Question], bool]) -> None:
         connection.settimeout(HEARTBEAT_S)
-        question = _read_question(connection)
-        if question is None:
+        words = _read(connection)
+        if words is None or not _is_of(runtime, connection, words.criu):
+            return
+        try:
+            ends = (connection.fileno(), self._watch(words.criu))
+        except ProcessLookupError:
             return
         with _heartbeat(connection):
-            go_on = answer(question)
+            go_on = answer(Question(words.stage, words.criu, ends))
         with suppress(OSError):  # the hook is dead: then CRIU has taken that for a refusal
             connection.sendall(b"0" if go_on else b"1")
 
 
-def _read_question(connection: socket.socket) -> Question | None:
+def _is_of(runtime: int, connection: socket.socket, criu: int) -> bool:
+    """Whether both the hook that asks and its CRIU are of the session that ``runtime`` leads.
+
+    The CRIU of another dump is not, nor is what a hook has for a parent whose CRIU has died.
+    """
+    hook, _, _ = PEER_CREDENTIALS.unpack(
+        connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, PEER_CREDENTIALS.size)
+    )
+    try:
+        return os.getsid(hook) == os.getsid(criu) == runtime
+    except ProcessLookupError:
+        return False
+
+
+def _read(connection: socket.socket) -> Words | None:
     data = b""
     try:
         while not data.endswith(b"\n") and len(data) < QUESTION_BYTES:
@@ -139,7 +185,7 @@ def _read_question(connection: socket.socket) -> Question | None:
             if not chunk:
                 return None
             data += chunk
-        return jsonio.decode(Question, jsonio.loads(data, "the hook's question"))
+        return jsonio.decode(Words, jsonio.loads(data, "the hook's question"))
     except (OSError, jsonio.JsonInvalid):
         return None
 

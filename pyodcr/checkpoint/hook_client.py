@@ -1,4 +1,4 @@
-"""What CRIU runs at each stage: ask the checkpoint's owner, and pass its answer on as the exit status.
+"""What CRIU runs before it freezes anything, and before it lets go: ask the owner; the answer is the exit status.
 
 Run as ``python -I -S -E hook_client.py DIRECTORY`` by a shell script that criu.conf names, as a child of CRIU.
 The container is stopped while it runs, so it imports next to nothing. It **fails closed**: whatever goes wrong
@@ -21,9 +21,7 @@ def ask(directory: str) -> int:
     connection.settimeout(HEARTBEAT_LOST_S)
     connection.connect("socket")
     stage = os.environ.get("CRTOOLS_SCRIPT_ACTION", "")
-    init = os.environ.get("CRTOOLS_INIT_PID", "0")
-    question = f'{{"stage": "{stage}", "criu": {os.getppid()}, "init": {int(init)}}}\n'
-    connection.sendall(question.encode())
+    connection.sendall(f'{{"stage": "{stage}", "criu": {os.getppid()}}}\n'.encode())
     while answers := connection.recv(64):
         for answer in answers:
             if answer != ord("."):

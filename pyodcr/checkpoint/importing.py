@@ -11,31 +11,26 @@ import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 from pyodcr import jsonio
 from pyodcr.checkpoint import capture
+from pyodcr.checkpoint.admission import admit
+from pyodcr.checkpoint.archive.entry import MAX_WHOLE_BYTES
 from pyodcr.checkpoint.archive.extract import extract_to
+from pyodcr.checkpoint.archive.invalid import hostile, shown
 from pyodcr.checkpoint.archive.reader import ArchiveReader
 from pyodcr.checkpoint.options import Progress, RestoreOptions
-from pyodcr.errors import ArchiveInvalid, Conflict, NotFound, Unsupported, UsageError
+from pyodcr.errors import ArchiveInvalid, Conflict, NotFound, Unsupported
 from pyodcr.lifecycle import probe
 from pyodcr.lifecycle.models import Container, ContainerConfig, ContainerState, PortMapping
-from pyodcr.lifecycle.network.ports import require_free
 from pyodcr.lifecycle.ops import create
-from pyodcr.lifecycle.spec import allowlist, observe, ports
+from pyodcr.lifecycle.spec import allowlist, names, observe, ports
 from pyodcr.linux import files
 
 if TYPE_CHECKING:
-    from pyodcr.checkpoint.archive.manifest import Manifest
     from pyodcr.checkpoint.destinations.base import Destination
     from pyodcr.lifecycle.context import Context
-
-# made anew on this host at every start: libpod removes the same ones from an imported spec
-OWN_MOUNTS = frozenset(
-    {"/dev/shm", "/etc/resolv.conf", "/etc/hostname", "/etc/hosts", "/run/.containerenv", "/run/secrets"}
-)
-
 
 # every spec names these places of its host, and every start names them anew
 PLACES = ("root.path ", "linux.cgroupsPath", "path of the ")
@@ -50,37 +45,53 @@ class Imported:
     warnings: tuple[str, ...]
 
 
-def unpack_archive(source: Destination, staging: Path, progress: Progress, *, expected: str = "") -> Manifest | None:
+def unpack_archive(source: Destination, staging: Path, progress: Progress, *, expected: str = "") -> int:
     """Read the whole archive into ``staging`` in one pass, and verify it; ``expected`` is the container's ID.
 
-    Raises :class:`ArchiveInvalid` for anything damaged, foreign or hostile; None: a Podman archive without a manifest.
+    Returns the bytes of all entries. Raises :class:`ArchiveInvalid` for anything damaged, foreign or hostile.
     """
     info = source.stat()
     total = info.size_bytes if info is not None else 0
+    size_bytes = 0
     files.make_directory(staging)
     with source.open() as stream:
-        reader = ArchiveReader(stream)
+        reader = ArchiveReader(cast(BinaryIO, _Told(stream, progress, total)))
         for entry in reader:
             extract_to(entry, staging)
-            progress(reader.bytes_in, total)
-    for name in (capture.CONFIG, capture.SPEC):
-        if not (staging / name).is_file():
-            raise ArchiveInvalid(f"the archive {source} has no {name}", code="archive-foreign")
+            size_bytes += entry.size
     if not (staging / capture.IMAGES / "inventory.img").is_file():
         raise ArchiveInvalid(
             f"the archive {source} holds no complete checkpoint: checkpoint/inventory.img is missing",
             code="archive-incomplete",
         )
-    if expected:
-        found = _document(staging, capture.CONFIG).get("id")
-        if found != expected:
-            raise ArchiveInvalid(f"the archive {source} is of another container: {found}", code="archive-replaced")
-    return reader.manifest
+    found = _document(staging, capture.CONFIG).get("id")
+    if expected and found != expected:
+        raise ArchiveInvalid(f"the archive {source} is of another container: {shown(found)}", code="archive-replaced")
+    return size_bytes
+
+
+class _Told:
+    """A stream that tells how much of it was read."""
+
+    def __init__(self, stream: BinaryIO, progress: Progress, total: int) -> None:
+        self._read = getattr(stream, "read1", stream.read)  # what is there, not all that was asked for: pipes are slow
+        self._progress = progress
+        self._total = total
+        self._done = 0
+
+    def read(self, size: int) -> bytes:
+        data: bytes = self._read(size)
+        self._done += len(data)
+        self._progress(self._done, self._total)
+        return data
 
 
 def _document(staging: Path, name: str) -> Mapping[str, Any]:
+    path = staging / name
+    if path.stat().st_size > MAX_WHOLE_BYTES:
+        raise hostile(f"{name} has {path.stat().st_size} bytes, where {MAX_WHOLE_BYTES} are plenty", entry=name)
     try:
-        return jsonio.loads(files.read(staging / name) or "", name)
+        return jsonio.loads(files.read(path) or "", name)
     except jsonio.JsonInvalid as error:
         raise ArchiveInvalid(f"the archive's {error}", code="archive-foreign") from error
 
@@ -91,39 +102,23 @@ def import_container(ctx: Context, staging: Path, options: RestoreOptions) -> Im
         config = jsonio.decode(ContainerConfig, _document(staging, capture.CONFIG), capture.CONFIG)
     except jsonio.JsonInvalid as error:
         raise ArchiveInvalid(f"the archive's {error}", code="archive-foreign") from error
+    config = admit(config, ctx.config)
     if config.dependencies:
         raise Unsupported("cannot import checkpoints of containers with dependencies", code="has-dependencies")
-    _require_runtime(ctx, config)
+    probe.find(ctx.config, config.runtime)
+    config = replace(
+        config,
+        id=secrets.token_hex(32) if options.name else config.id,
+        name=names.validate(options.name) if options.name else config.name,
+        created_at=jsonio.now(),
+        ports=_published(options.publish) or config.ports,
+    )
     config = _with_image(ctx, config)
     spec, warnings = _rebuilt(_document(staging, capture.SPEC), config)
     _require_networks(ctx, config)
     new_volumes = _require_volumes(ctx, config, options)
-    config = replace(
-        config,
-        id=secrets.token_hex(32) if options.name else config.id,
-        name=options.name or config.name,
-        spec=spec,
-        created_at=jsonio.now(),
-        cgroup_parent="",
-        cgroup_manager=ctx.config.cgroup_manager,
-        log_path="",
-        pid_file="",
-        conmon_pid_file="",
-        ports=_published(options.publish) or config.ports,
-    )
-    require_free(config.ports)
-    config = create.place(ctx, _without_static(config, options))
+    config = create.place(ctx, without_static(replace(config, spec=spec), options))
     return Imported(Container(config, ContainerState()), new_volumes, warnings)
-
-
-def _require_runtime(ctx: Context, config: ContainerConfig) -> None:
-    wanted = ctx.config.runtime
-    if wanted and wanted != config.runtime:
-        raise UsageError(
-            f"checkpoint archive was created with runtime '{config.runtime}' and cannot be restored "
-            f"with runtime '{wanted}'"
-        )
-    probe.find(ctx.config, config.runtime)
 
 
 def _with_image(ctx: Context, config: ContainerConfig) -> ContainerConfig:
@@ -168,20 +163,23 @@ def _require_volumes(ctx: Context, config: ContainerConfig, options: RestoreOpti
 def _rebuilt(document: Mapping[str, Any], config: ContainerConfig) -> tuple[Mapping[str, Any], tuple[str, ...]]:
     """The spec from the allow-list, and a line for everything that was left out or reaches out of the container."""
     own = {volume.dest for volume in config.named_volumes} | {volume.dest for volume in config.overlay_volumes}
-    binds: dict[str, Path] = {}
-    warnings: list[str] = []
+    wanted = {volume.dest: volume.source for volume in config.overlay_volumes}
     for destination, source in allowlist.bind_mounts(document).items():
         # libpod generates /etc/passwd and /etc/group below the source host's own directory
-        if destination in own or (config.static_dir and source.startswith(f"{config.static_dir}/")):
-            continue
+        if destination not in own and not (config.static_dir and source.startswith(f"{config.static_dir}/")):
+            wanted[destination] = source
+    warnings: list[str] = []
+    if config.rootfs:
+        warnings.append(f"the container has {config.rootfs} of this host for its root filesystem")
+    for destination, source in wanted.items():
         if not Path(source).exists():
             raise NotFound(
                 f"{source}, which the container has mounted on {destination}, is not on this host",
                 code="bind-source-missing",
                 hint="bring it here first: bind mounts do not travel in archives",
             )
-        binds[destination] = Path(source)
         warnings.append(f"the container has {source} of this host mounted on {destination}")
+    binds = {destination: Path(source) for destination, source in wanted.items() if destination not in own}
     if config.privileged:
         warnings.append("the container is privileged: it can do anything to this host")
     shared = ("cgroup", "network") if config.network_mode == "host" else ("cgroup",)
@@ -194,7 +192,7 @@ def _published(publish: tuple[str, ...]) -> tuple[PortMapping, ...]:
     return ports.mappings(publish, {}, observe.free_port, publish_all=False)
 
 
-def _without_static(config: ContainerConfig, options: RestoreOptions) -> ContainerConfig:
+def without_static(config: ContainerConfig, options: RestoreOptions) -> ContainerConfig:
     networks = {
         name: replace(
             network,

@@ -9,9 +9,10 @@ local images as they were, and no container that was not there before.
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,51 +20,56 @@ from typing import TYPE_CHECKING, Any
 from pyodcr import jsonio
 from pyodcr.checkpoint import capture, preflight, stats
 from pyodcr.checkpoint.destinations import registry
-from pyodcr.checkpoint.importing import import_container, unpack_archive
+from pyodcr.checkpoint.hook import write_configuration
+from pyodcr.checkpoint.importing import import_container, unpack_archive, without_static
 from pyodcr.checkpoint.options import Outcome, Progress, RestoreOptions, no_progress
+from pyodcr.checkpoint.undertaking import Undertaking
 from pyodcr.errors import ArchiveInvalid, NotFound, RuntimeFailed
 from pyodcr.lifecycle import prepare, recovery, teardown
 from pyodcr.lifecycle.models import Container, NetworkOptions, Status
 from pyodcr.lifecycle.network.status import reuse
-from pyodcr.lifecycle.operations import Kind, Operation, Stage, opened, opened_import
+from pyodcr.lifecycle.operations import Kind, Stage, opened, opened_import
 from pyodcr.lifecycle.storage import unpack
 from pyodcr.lifecycle.transitions import Op, require
 from pyodcr.linux import files
 
 if TYPE_CHECKING:
+    from pyodcr.checkpoint.destinations.base import Destination
     from pyodcr.lifecycle.context import Context
 
-LOCAL_LEFTOVERS = (
-    capture.SHM,
-    capture.NETWORK,
-    stats.DUMP_LOG,
-    stats.RESTORE_LOG,
-    stats.STATS_DUMP,
-    stats.STATS_RESTORE,
-)
+LOGS = (stats.DUMP_LOG, stats.RESTORE_LOG, stats.STATS_DUMP, stats.STATS_RESTORE)
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
     """Where the parts lie that a restore is made of; ``fresh``: the root filesystem and volumes are to be filled."""
 
-    directory: Path
+    images: Path
+    parts: Path
     fresh: bool
 
-    @property
-    def images(self) -> Path:
-        return self.directory / capture.IMAGES
-
     def part(self, name: str) -> Path | None:
-        path = self.directory / name
+        path = self.parts / name
         return path if path.is_file() else None
 
-    def document(self, name: str) -> Any:
-        text = files.read(self.directory / name)
+    def network_status(self) -> Mapping[str, Any] | None:
+        status = self._document(capture.NETWORK)
+        if status is not None and not isinstance(status, dict):
+            raise ArchiveInvalid(f"the checkpoint's {capture.NETWORK} is not a JSON object")
+        return status
+
+    def deleted_files(self) -> list[str]:
+        paths = self._document(capture.DELETED) or []
+        if not isinstance(paths, list) or not all(isinstance(path, str) for path in paths):
+            raise ArchiveInvalid(f"the checkpoint's {capture.DELETED} is not a list of paths")
+        return paths
+
+    def _document(self, name: str) -> Any:
+        text = files.read(self.parts / name)
         try:
-            return None if text is None else jsonio.loads(f'{{"value": {text}}}', name)["value"]
-        except jsonio.JsonInvalid as error:
-            raise ArchiveInvalid(f"the checkpoint's {error}") from error
+            return None if text is None else json.loads(text)
+        except (ValueError, RecursionError) as error:  # RecursionError: hostile nesting
+            raise ArchiveInvalid(f"the checkpoint's {name} is not valid JSON: {error}") from error
 
 
 def restore(ctx: Context, ref: str, options: RestoreOptions, progress: Progress = no_progress) -> Outcome:
@@ -71,20 +77,18 @@ def restore(ctx: Context, ref: str, options: RestoreOptions, progress: Progress 
     began = time.monotonic()
     with ctx.locked(ref) as container:
         require(Op.RESTORE, container)
-        local = Source(ctx.place(container).bundle, fresh=False)
-        archive = ""
-        if not _has_images(container, local):
-            archive = _recorded_archive(container)
-        operation = opened(Kind.RESTORE, container.id, cgroup=ctx.cgroup(container), archive=archive)
+        local = ctx.place(container).checkpoint
+        has_images = bool(container.state.checkpoint_path) and (local / "inventory.img").exists()
+        archive = None if has_images else _recorded_archive(ctx, container)
+        url = archive.url if archive is not None else ""
+        operation = opened(Kind.RESTORE, container.id, cgroup=ctx.cgroup(container), archive=url)
         ctx.db.put_operation(operation)
-    with ExitStack() as close:
-        close.callback(_close, ctx, operation)
-        source = local
-        if archive:
-            staging = ctx.paths.staging(operation.id)
-            unpack_archive(registry.resolve(archive, ctx.config), staging, progress, expected=container.id)
-            source = Source(staging, fresh=False)
-        return _Restore(ctx, container, options, source, operation, began).run()
+    with Undertaking(ctx, operation) as own:
+        source = Source(local, local, fresh=False)
+        if archive is not None:
+            unpack_archive(archive, own.staging, progress, expected=container.id)
+            source = Source(own.staging / capture.IMAGES, own.staging, fresh=False)
+        return _Restore(ctx, container, options, source, own, began).run()
 
 
 def restore_archive(ctx: Context, options: RestoreOptions, progress: Progress = no_progress) -> Outcome:
@@ -92,51 +96,36 @@ def restore_archive(ctx: Context, options: RestoreOptions, progress: Progress = 
     began = time.monotonic()
     ctx.refresh_after_reboot()
     recovery.sweep(ctx)
-    operation = opened_import()
+    archive = registry.resolve(options.source, ctx.config)
+    operation = replace(opened_import(), archive=archive.url if archive.durable else "")
     ctx.db.put_operation(operation)
-    staging = ctx.paths.staging(operation.id)
-    with ExitStack() as close:
-        close.callback(_close, ctx, operation)
-        manifest = unpack_archive(registry.resolve(options.source, ctx.config), staging, progress)
-        imported = import_container(ctx, staging, options)
-        operation = replace(
-            operation,
-            container=imported.container.id,
-            cgroup=ctx.cgroup(imported.container),
-            new_volumes=imported.new_volumes,
-        )
-        container = ctx.db.add(imported.container, "create", operation)
-        for volume in imported.container.config.named_volumes:
-            ctx.volumes.create(volume.name, ignore=True, anonymous=volume.anonymous)
-        verb = _Restore(ctx, container, options, Source(staging, fresh=True), operation, began)
-        outcome = verb.run()
-    return replace(
-        outcome,
-        warnings=imported.warnings,
-        content_bytes=sum(entry.size for entry in manifest.entries) if manifest else 0,
-    )
+    with Undertaking(ctx, operation) as own:
+        size_bytes = unpack_archive(archive, own.staging, progress)
+        imported = import_container(ctx, own.staging, options)
+        config = imported.container.config
+        # nobody removes the image before the record names it
+        with ctx.images.using(config.image_id) if config.image_id else nullcontext():
+            container = own.adopt(
+                imported.container, cgroup=ctx.cgroup(imported.container), new_volumes=imported.new_volumes
+            )
+        source = Source(own.staging / capture.IMAGES, own.staging, fresh=True)
+        outcome = _Restore(ctx, container, options, source, own, began).run()
+    return replace(outcome, warnings=imported.warnings, content_bytes=size_bytes)
 
 
-def _close(ctx: Context, operation: Operation) -> None:
-    files.remove_tree(ctx.paths.staging(operation.id))
-    ctx.db.remove_operation(operation)
-
-
-def _has_images(container: Container, local: Source) -> bool:
-    return bool(container.state.checkpoint_path) and (local.images / "inventory.img").exists()
-
-
-def _recorded_archive(container: Container) -> str:
-    archive = container.state.checkpoint_archive
-    if not archive:
+def _recorded_archive(ctx: Context, container: Container) -> Destination:
+    url = container.state.checkpoint_archive
+    if not url:
         raise NotFound(
             f"a complete checkpoint for container {container.name} cannot be found, cannot restore",
             code="no-checkpoint",
             hint="restore --import reads an archive",
         )
-    if archive == "-":
+    archive = registry.resolve(url, ctx.config)
+    if not archive.durable:
+        where = "standard output" if url == "-" else f"{url}, where it cannot be read again"
         raise NotFound(
-            f"the checkpoint of container {container.name} went to standard output",
+            f"the checkpoint of container {container.name} went to {where}",
             code="no-checkpoint",
             hint="give it back with restore --import",
         )
@@ -151,57 +140,56 @@ class _Restore:
     container: Container
     options: RestoreOptions
     source: Source
-    operation: Operation
+    own: Undertaking
     began: float
     runtime_s: float = 0.0
 
     def run(self) -> Outcome:
-        with self.ctx.locked(self.container.id, during=self.operation.id) as self.container:
+        with self.ctx.locked(self.container.id, during=self.own.operation.id) as self.container:
+            self.own.settled = False
             try:
                 self._restore()
             except BaseException as error:
+                told = self._explained(error)
                 self._undo()
-                raise self._explained(error) from error
-        statistics = stats.read_restore(self.ctx.place(self.container).bundle)
-        if not self.options.keep:
+                self.own.settled = True
+                if told is error:
+                    raise
+                raise told from error
+            self.own.settled = True
+            statistics = stats.read_restore(self.ctx.place(self.container).bundle)
             self._consume()
         return Outcome(
             container=self.container,
             duration_us=int((time.monotonic() - self.began) * 1e6),
             runtime_us=int(self.runtime_s * 1e6),
             statistics=statistics,
-            archive=self.operation.archive,
+            archive=self.own.operation.archive,
         )
-
-    def _record(self, stage: Stage) -> None:
-        self.operation = replace(self.operation, stage=stage)
-        self.ctx.db.put_operation(self.operation)
 
     def _restore(self) -> None:
         ctx, place = self.ctx, self.ctx.place(self.container)
         with prepare.reserved_ports(ctx, self.container) as inherited, ExitStack() as undo:
-            files.make_directory(place.criu)
-            files.write(place.criu / "criu.conf", "".join(f"{line}\n" for line in preflight.criu_options()))
-            networks = self._networks()
+            runtime = ctx.runtime(self.container)
+            write_configuration(place.criu, runtime.name, preflight.criu_options())
+            for log in (stats.RESTORE_LOG, stats.STATS_RESTORE):  # of an earlier try
+                files.remove(place.bundle / log)
             prepared = prepare.prepare(
-                ctx, self.container, undo, networks=networks, lock_network=self.options.tcp_established
+                ctx, self.container, undo, networks=self._networks(), lock_network=self.options.tcp_established
             )
             self._fill(prepared)
             undo.callback(teardown.leave_runtime, ctx, prepared.container)
-            self._record(Stage.RESTORING)
+            self.own.record(Stage.RESTORING)
             called = time.monotonic()
             flags = [flag for flag, wanted in self._flags() if wanted]
             started = ctx.conmon.restore(
-                prepared.container.config,
-                ctx.runtime(self.container),
-                self.source.images,
-                flags,
-                inherited=inherited,
+                prepared.container.config, runtime, self.source.images, flags, inherited=inherited
             )
             self.runtime_s = time.monotonic() - called
+            if self.options.tcp_established:  # CRIU takes our lock for its own only if it locks with iptables, too
+                recovery.unlock_network(prepared.container)
             self.container = ctx.db.record(
                 prepared.container,
-                "restore",
                 status=Status.RUNNING,
                 pid=started.pid,
                 pid_started=started.pid_started,
@@ -212,12 +200,8 @@ class _Restore:
                 exit_code=0,
                 error="",
                 stopped_by_user=False,
-                checkpointed=False,
-                checkpointed_at=None,
-                restored=True,
-                restored_at=jsonio.now(),
             )
-            self._record(Stage.FINISHING)
+            self.own.record(Stage.FINISHING)
             undo.pop_all()
 
     def _flags(self) -> tuple[tuple[str, bool], ...]:
@@ -228,7 +212,7 @@ class _Restore:
         try:
             return reuse(
                 self.container.config.networks,
-                None if self.options.name else self.source.document(capture.NETWORK),
+                None if self.options.name else self.source.network_status(),
                 ignore_static_ip=self.options.ignore_static_ip,
                 ignore_static_mac=self.options.ignore_static_mac,
             )
@@ -237,51 +221,72 @@ class _Restore:
 
     def _fill(self, prepared: prepare.Prepared) -> None:
         """Put back what memory alone does not hold."""
-        place = self.ctx.place(self.container)
+        config, place = self.container.config, self.ctx.place(self.container)
         shm = self.source.part(capture.SHM)
-        if shm is not None and not self.container.config.no_shm:
+        if shm is not None and not config.no_shm:
             _untar(shm, place.shm)
         if not self.source.fresh:
             return
-        if not self.options.ignore_rootfs:
-            deleted = self.source.document(capture.DELETED) or []
+        if not self.options.ignore_rootfs and (config.rootfs_overlay or not config.rootfs):  # else it is the host's own
             changes = self.source.part(capture.ROOTFS)
             kept = unpack.names(changes) if changes is not None else frozenset()
-            unpack.remove(prepared.rootfs, deleted, keep=kept)
+            unpack.remove(prepared.rootfs, self.source.deleted_files(), keep=kept)
             if changes is not None:
                 _untar(changes, prepared.rootfs)
         if not self.options.ignore_volumes:
-            for volume in self.container.config.named_volumes:
-                content = self.source.part(f"{capture.VOLUMES}/{volume.name}.tar")
-                if content is not None:
-                    _untar(content, self.ctx.volumes.find(volume.name).mountpoint)
+            self._fill_volumes()
         log = self.source.part(capture.LOG)
-        if log is not None and self.container.config.log_path == str(place.log):
+        if log is not None and config.log_path == str(place.log):
             log.replace(place.log)
 
-    def _undo(self) -> None:
-        """The ``with`` blocks took everything down; what is left are the records."""
-        if self.operation.imported:
-            recovery.discard_import(self.ctx, self.container, self.operation)
-        else:
-            teardown.teardown(self.ctx, self.container)
+    def _fill_volumes(self) -> None:
+        """What the image has in their places was copied into them: the checkpoint's content is all there shall be."""
+        for name in dict.fromkeys(volume.name for volume in self.container.config.named_volumes):
+            content = self.source.part(f"{capture.VOLUMES}/{name}.tar")
+            if content is not None:
+                mountpoint = self.ctx.volumes.find(name).mountpoint
+                for path in mountpoint.iterdir():
+                    files.remove_tree(path)
+                _untar(content, mountpoint)
 
     def _explained(self, error: BaseException) -> BaseException:
         """conmon's word for a failed restore is the runtime's; CRIU's log knows why."""
-        if not isinstance(error, RuntimeFailed):
-            return error
         bundle = self.ctx.place(self.container).bundle
-        if not (bundle / stats.RESTORE_LOG).exists():
+        if not isinstance(error, RuntimeFailed) or not (bundle / stats.RESTORE_LOG).exists():
             return error
-        return stats.restore_failed(bundle, self.container.name, error.message)
+        told = stats.restore_failed(bundle, self.container.name, error.message)
+        if self.own.operation.imported:
+            del told.details["log"]  # it goes with the container
+        return told
+
+    def _undo(self) -> None:
+        """The ``with`` blocks took everything down; what is left are the records."""
+        if self.own.operation.imported:
+            recovery.discard_import(self.ctx, self.container, self.own.operation)
+        else:
+            teardown.teardown(self.ctx, self.container)
 
     def _consume(self) -> None:
         """A checkpoint is used up by its restore: running it twice would let its files and memory disagree."""
-        bundle = self.ctx.place(self.container).bundle
-        files.remove_tree(bundle / capture.IMAGES)
-        for name in LOCAL_LEFTOVERS:
-            files.remove(bundle / name)
-        self.container = self.ctx.db.record(self.container, checkpoint_path="", checkpoint_archive="")
+        keep, state, place = self.options.keep, self.container.state, self.ctx.place(self.container)
+        self.container = self.ctx.db.record(
+            self.container,
+            "restore",
+            checkpointed=False,
+            checkpointed_at=None,
+            restored=True,
+            restored_at=jsonio.now(),
+            checkpoint_path=state.checkpoint_path if keep else "",
+            checkpoint_archive=self.own.operation.archive if keep else "",
+        )
+        if self.options.ignore_static_ip or self.options.ignore_static_mac:
+            self.container = self.ctx.db.reconfigure(
+                self.container, without_static(self.container.config, self.options)
+            )
+        if not keep:
+            files.remove_tree(place.checkpoint)
+            for name in LOGS:
+                files.remove(place.bundle / name)
 
 
 def _untar(part: Path, target: Path) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Mapping
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import IO
 
 from pyodcr.checkpoint import criu, criulog
 from pyodcr.checkpoint.criu import DumpStats
@@ -60,21 +62,36 @@ def write_dump(work: Path, images: Path, frozen_us: int) -> Path:
     return path
 
 
+@contextmanager
+def runtime_log(work: Path) -> Iterator[IO[bytes]]:
+    """Where the runtime's own words about a dump go."""
+    try:
+        stream = (work / RUNTIME_LOG).open("wb")
+    except OSError as error:
+        raise files.failed("write", work / RUNTIME_LOG, error) from error
+    with stream:
+        yield stream
+
+
 def keep(work: Path, bundle: Path) -> None:
     """``--keep``: CRIU's log and statistics stay with the container."""
     for name in (DUMP_LOG, STATS_DUMP):
-        if (work / name).is_file():
-            shutil.copyfile(work / name, bundle / name)
+        _move(work / name, bundle / name)
 
 
 def dump_failed(work: Path, bundle: Path, container: str) -> CriuFailed:
-    """Why a dump failed, from CRIU's log, which is kept with the container for whoever wants to read it."""
+    """Why a dump failed, from CRIU's log, which stays with the container for whoever wants to read it."""
     said = (files.read(work / RUNTIME_LOG) or "").strip().splitlines()
-    log = work / DUMP_LOG
-    if log.is_file():
-        shutil.copyfile(log, bundle / DUMP_LOG)
-        log = bundle / DUMP_LOG
+    log = _move(work / DUMP_LOG, bundle / DUMP_LOG)
     return criulog.to_error(log, action="dump", container=container, said=said[-1] if said else "")
+
+
+def _move(source: Path, target: Path) -> Path:
+    """Where a log is then: in its new place, unless it is not there at all. Takes no space on a full disk."""
+    with suppress(FileNotFoundError):
+        os.replace(source, target)
+        return target
+    return source
 
 
 def restore_failed(bundle: Path, container: str, said: str) -> CriuFailed:
