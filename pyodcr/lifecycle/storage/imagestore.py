@@ -185,8 +185,6 @@ class ImageStore:
 
         Returns what it removed, as paths below the store.
         """
-        if not self.root.exists():
-            return ()
         half_made = staging.sweep(self.root / "staging")
         with self.staged() as trash, self._locked():
             layers = self._collect(catalog.load(self._index), trash)
