@@ -164,9 +164,18 @@ def _field(value: Any, name: str, position: int) -> Any:
     found = [item for key, item in value.items() if _folded(key) == _folded(name)]
     if len(found) == 1:
         return found[0]
-    raise invalid(f"there is no field .{name}", position, hint=f"fields: {', '.join(sorted(value))}")
+    raise invalid(f"there is no field .{name}", position, hint=f"there is {_alike(name, value)}")
 
 
 def _folded(name: str) -> str:
     """``.NetworkInterface`` is a struct's field, ``network_interface`` its JSON key; both are meant."""
     return name.replace("_", "").casefold()
+
+
+def _alike(name: str, fields: Iterable[str]) -> str:
+    """The fields that look like it, or all of them where none does."""
+    from difflib import get_close_matches
+
+    known = {_folded(field): field for field in fields}
+    close = [known[match] for match in get_close_matches(_folded(name), list(known))]
+    return ", ".join(f".{field}" for field in close or sorted(known.values()))

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from pyodcr import jsonio
+from pyodcr.jsonio import Table
 
 
 class _NoValue:
@@ -34,8 +35,10 @@ def shown(value: Any) -> str:
             return "<nil>"
         case bool():
             return "true" if value else "false"
-        case Mapping():
+        case Table():
             return "map[" + " ".join(f"{name}:{shown(value[name])}" for name in sorted(value)) + "]"
+        case Mapping():
+            return "{" + " ".join(shown(item) for item in value.values()) + "}"
         case list() | tuple():
             return "[" + " ".join(shown(item) for item in value) + "]"
         case float():

@@ -138,7 +138,7 @@ def _resources(limits: Mapping[str, Any]) -> JsonObject:
         "KernelMemory": 0,
         "MemoryReservation": memory.get("reservation", 0),
         "MemorySwap": memory.get("swap", 0),
-        "MemorySwappiness": memory.get("swappiness", 0),
+        "MemorySwappiness": memory.get("swappiness", -1),
         "OomKillDisable": bool(memory.get("disableOOMKiller")),
         "PidsLimit": (limits.get("pids") or {}).get("limit", 0),
         "CgroupConf": Table(limits.get("unified") or {}),

@@ -39,7 +39,7 @@ def asked(config: ContainerConfig) -> Iterator[Mapping[str, Any]]:
 
 
 def binds(config: ContainerConfig) -> list[str]:
-    """``SOURCE:DESTINATION[:OPTIONS]``."""
+    """``SOURCE:DESTINATION:OPTIONS``."""
     parts = [
         *((volume.name, volume.dest, volume.options) for volume in config.named_volumes),
         *((volume.source, volume.dest, (*volume.options, "O")) for volume in config.overlay_volumes),
@@ -49,12 +49,16 @@ def binds(config: ContainerConfig) -> list[str]:
             if mount.get("type") != "tmpfs"
         ),
     ]
-    return [":".join([source, target, *([",".join(options)] if options else [])]) for source, target, options in parts]
+    return [f"{source}:{target}:{_written(options)}" for source, target, options in parts]
+
+
+def _written(options: Sequence[str]) -> str:
+    return ",".join(options if {"ro", "rw"}.intersection(options) else ("rw", *options))
 
 
 def tmpfs(config: ContainerConfig) -> dict[str, str]:
     return {
-        mount["destination"]: ",".join(mount.get("options") or ())
+        mount["destination"]: _written(mount.get("options") or ())
         for mount in asked(config)
         if mount.get("type") == "tmpfs"
     }

@@ -45,6 +45,7 @@ def render(text: str, data: Any = DATA) -> str:
             "{{.Names}} {{.Config.Labels}} {{.State.Running}} {{.Nothing}} {{.Ratio}}",
             "[web front] map[a:1 b.c:2] true <nil> 0.5",
         ),
+        ("{{.State}} {{.Ports}}", "{running true 0} map[443/tcp:[] 80/tcp:[{0.0.0.0 8080}]]"),
         ("{{json .State}}", '{"Status":"running","Running":true,"ExitCode":0}'),
         ("{{json .Nothing}} {{json .Id}}", 'null "0123456789abcdef"'),
         ("{{.State | json}}", '{"Status":"running","Running":true,"ExitCode":0}'),
@@ -133,10 +134,18 @@ def test_says_what_is_wrong_and_where(text: str, said: str) -> None:
     assert caught.value.code == "invalid-template"
 
 
-def test_an_unknown_field_is_answered_with_those_there_are() -> None:
+@pytest.mark.parametrize(
+    ("text", "hint"),
+    [
+        ("{{.State.Stat}}", "there is .Status"),
+        ("{{.State.exitCod}}", "there is .ExitCode"),
+        ("{{.State.Xyz}}", "there is .ExitCode, .Running, .Status"),
+    ],
+)
+def test_an_unknown_field_is_answered_with_those_there_are(text: str, hint: str) -> None:
     with pytest.raises(UsageError) as caught:
-        render("{{.State.Stat}}")
-    assert caught.value.hint == "fields: ExitCode, Running, Status"
+        render(text)
+    assert caught.value.hint == hint
 
 
 @pytest.mark.parametrize(
