@@ -132,9 +132,10 @@ class VolumeStore:
     def remove_anonymous(self, container: Container) -> None:
         """Remove the anonymous volumes of a container that is about to be removed, unless another uses them too."""
         with self._locked():
-            for name in [volume.name for volume in container.config.named_volumes if volume.anonymous]:
-                volume = self._db.volume(name)
-                if volume is not None and all(user.id == container.id for user in self.users(name)):
+            for use in container.config.named_volumes:
+                volume = self._db.volume(use.name)
+                others = [user for user in self.users(use.name) if user.id != container.id]
+                if volume is not None and volume.anonymous and not others:
                     self._remove(volume)
 
     def _remove(self, volume: Volume) -> None:
