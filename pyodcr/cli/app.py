@@ -71,7 +71,7 @@ TOP: Mapping[str, Entry] = {
     "network": Entry("network", "Create, list and remove networks", group=True),
     "pull": Entry("image", "Fetch images"),
     "rmi": Entry("image", "Remove images", command="rm"),
-    "system": Entry("system", "Check and describe this host", group=True),
+    "system": Entry("system", "Check, describe and tidy up this host", group=True),
     "tag": Entry("image", "Give an image further names"),
     "version": Entry("system", "Show versions"),
     "volume": Entry("volume", "Create, list and remove volumes", group=True),
