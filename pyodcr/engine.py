@@ -16,6 +16,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, BinaryIO, Self
 
+from pyodcr import jsonio
 from pyodcr.config import Config
 from pyodcr.errors import NotFound
 from pyodcr.lifecycle.context import Context
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from pyodcr.checkpoint.hostcheck import CheckResult
     from pyodcr.checkpoint.options import DumpOptions, Outcome, Progress, RestoreOptions
     from pyodcr.lifecycle.attach import Streams
-    from pyodcr.lifecycle.network.definitions import Network
+    from pyodcr.lifecycle.network.definitions import Network, NewNetwork
     from pyodcr.lifecycle.network.networks import NetworkStore
     from pyodcr.lifecycle.ops.exec import ExecOptions
     from pyodcr.lifecycle.ops.listing import ListOptions
@@ -34,7 +35,11 @@ if TYPE_CHECKING:
     from pyodcr.lifecycle.ops.remove import RemoveOptions
     from pyodcr.lifecycle.ops.stop import StopOptions
     from pyodcr.lifecycle.options import CreateOptions
+    from pyodcr.lifecycle.storage.images import Image
     from pyodcr.lifecycle.storage.imagestore import ImageStore, Removed
+    from pyodcr.lifecycle.storage.progress import Progress as StorageProgress
+    from pyodcr.lifecycle.storage.pulling import PullPolicy
+    from pyodcr.lifecycle.storage.skopeo import Access
 
 
 def _abort_upload(config: Config) -> Callable[[Mapping[str, str]], None]:
@@ -262,12 +267,54 @@ class Engine:
         used = {name for container in self._ctx.containers() for name in container.config.networks}
         return chosen.networks(self.networks.list(), filters, used | {self.config.network.default_network})
 
+    def create_network(self, asked: NewNetwork) -> Network:
+        network = self.networks.create(asked)
+        self._tell("network", "create", network.id, network.name)
+        return network
+
     def remove_network(self, ref: str, *, force: bool, timeout_s: int | None = None) -> Network:
         """With ``force`` the containers that join it are removed first."""
         network = self.networks.get(ref)
         if force:
             self._remove_all(self.network_users(network.name), timeout_s)
-        return self.networks.remove(ref, in_use=[user.id for user in self.network_users(network.name)])
+        removed = self.networks.remove(ref, in_use=[user.id for user in self.network_users(network.name)])
+        self._tell("network", "remove", removed.id, removed.name)
+        return removed
+
+    def import_image(
+        self,
+        source: BinaryIO | Path,
+        name: str,
+        *,
+        changes: Sequence[str] = (),
+        message: str = "",
+        architecture: str = "",
+        report: StorageProgress | None = None,
+    ) -> Image:
+        """Make an image of one layer from a tarball of a root filesystem."""
+        from pyodcr.lifecycle.storage.progress import silent
+
+        image = self._ctx.images.import_rootfs(
+            source, name, changes=changes, message=message, architecture=architecture, report=report or silent
+        )
+        self._tell("image", "import", image.id, name)
+        return image
+
+    def pull_image(
+        self, ref: str, *, policy: PullPolicy, access: Access | None = None, report: StorageProgress | None = None
+    ) -> Image:
+        """Fetch an image from a registry, or from a file or directory."""
+        from pyodcr.lifecycle.storage.progress import silent
+
+        image = self._ctx.images.pull(ref, policy=policy, access=access, report=report or silent)
+        self._tell("image", "pull", image.id, ref)
+        return image
+
+    def tag_image(self, ref: str, name: str) -> Image:
+        """Give an image one more name; another image that has it loses it."""
+        image = self._ctx.images.tag(ref, name)
+        self._tell("image", "tag", image.id, name)
+        return image
 
     def listed_images(self, filters: Sequence[str]) -> list[dict[str, Any]]:
         """``podman image ls --format json``'s objects, newest first, with ``Tags``: pairs of repository and tag."""
@@ -286,7 +333,16 @@ class Engine:
         image, name = images.resolve(ref)
         if force and (every_name or not name or len(image.names) == 1):
             self._remove_all([user for user in self._ctx.containers() if user.config.image_id == image.id])
-        return images.remove(ref, force=force, every_name=every_name, in_use=self._image_users)
+        removed = images.remove(ref, force=force, every_name=every_name, in_use=self._image_users)
+        for untagged in removed.untagged:
+            self._tell("image", "untag", image.id, untagged)
+        if removed.deleted:
+            self._tell("image", "remove", image.id, ref)
+        return removed
+
+    def _tell(self, kind: str, status: str, identity: str, name: str) -> None:
+        """Containers and volumes tell of themselves, with the change of their rows; what has no row is told here."""
+        self._ctx.db.tell(Event(time=jsonio.now(), type=kind, status=status, id=identity, name=name))
 
     def _image_users(self, image_id: str) -> Sequence[str]:
         return [container.id for container in self._ctx.containers() if container.config.image_id == image_id]

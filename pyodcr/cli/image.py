@@ -64,7 +64,7 @@ def import_(
     Instructions: CMD, ENTRYPOINT, ENV, EXPOSE, LABEL, ONBUILD, STOPSIGNAL, USER, VOLUME, WORKDIR.
     """
     with engine(ctx) as found, steps.shown(quiet=quiet) as report:
-        image = found.images.import_rootfs(
+        image = found.import_image(
             _opened(source), name, changes=tuple(changes or ()), message=message, architecture=arch, report=report
         )
     print(f"sha256:{image.id}")
@@ -104,7 +104,7 @@ def pull(
 
         def act(ref: str) -> None:
             with steps.shown(quiet=quiet) as report:
-                image = found.images.pull(ref, policy=policy, access=access, report=report)
+                image = found.pull_image(ref, policy=policy, access=access, report=report)
             print(image.id)
 
         for_each(names, act)
@@ -119,7 +119,7 @@ def tag(
     """Give an image further names; another image that has one of them loses it."""
     with engine(ctx) as found:
         for target in targets:
-            found.images.tag(name, target)
+            found.tag_image(name, target)
 
 
 @app.command("ls")

@@ -64,7 +64,7 @@ def create(
         ignore_existing=ignore,
     )
     with engine(ctx) as found:
-        print(found.networks.create(asked).name)
+        print(found.create_network(asked).name)
 
 
 @app.command()
