@@ -47,6 +47,8 @@ class Prepared:
 def mount_rootfs(ctx: Context, container: Container) -> Path:
     """Mount the container's root filesystem, or find it mounted."""
     config, place = container.config, ctx.place(container)
+    if config.rootfs and not Path(config.rootfs).is_dir():
+        raise NotFound(f"the root filesystem {config.rootfs} of container {config.name} is gone", code="no-rootfs")
     if config.rootfs and not config.rootfs_overlay:
         return Path(config.rootfs)
     return overlay.mount(place.layer, lower_directories(ctx, container), label=config.mount_label)
