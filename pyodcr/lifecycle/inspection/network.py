@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from ipaddress import ip_interface
 from typing import Any
@@ -20,19 +20,11 @@ def describe(container: Container, network_id: Callable[[str], str]) -> JsonObje
     blocks: Mapping[str, StatusBlock] = {}
     with suppress(JsonInvalid):  # an archive's: shown as if the network were down
         blocks = status.parse(state.network_status)
-    networks = Table(
-        {
-            name: {
-                **_addresses(blocks.get(name, StatusBlock())),
-                "NetworkID": network_id(name),
-                "DriverOpts": None,
-                "IPAMConfig": None,
-                "Links": None,
-                "Aliases": list(options.aliases),
-            }
-            for name, options in config.networks.items()
-        }
-    )
+    networks = {
+        name: _joined(network_id(name), blocks.get(name, StatusBlock()), options.aliases)
+        for name, options in config.networks.items()
+    }
+    mode = str(mode_of(config))
     # with one network its addresses are the container's; Podman does so for the default network alone
     own = blocks.get(next(iter(config.networks), ""), StatusBlock()) if len(config.networks) == 1 else StatusBlock()
     return {
@@ -44,7 +36,18 @@ def describe(container: Container, network_id: Callable[[str], str]) -> JsonObje
         "LinkLocalIPv6PrefixLen": 0,
         "Ports": Table(_ports(config)),
         "SandboxKey": state.netns,
-        "Networks": networks or Table({str(mode_of(config)): {**_addresses(own), "NetworkID": str(mode_of(config))}}),
+        "Networks": Table(networks or {mode: _joined(mode, own, ())}),
+    }
+
+
+def _joined(network_id: str, block: StatusBlock, aliases: Sequence[str]) -> JsonObject:
+    return {
+        **_addresses(block),
+        "NetworkID": network_id,
+        "DriverOpts": None,
+        "IPAMConfig": None,
+        "Links": None,
+        "Aliases": list(aliases),
     }
 
 
