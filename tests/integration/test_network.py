@@ -163,10 +163,10 @@ def test_two_containers_reach_each_other_and_the_host(world: World) -> None:
     on_a, on_b = world.attach(a), world.attach(b)
     assert answers(address(on_b), inside=world.netns(a))
     assert answers(address(on_a), inside=world.netns(b))
-    assert answers("10.89.0.1", inside=world.netns(a))
+    assert answers("10.87.0.1", inside=world.netns(a))
     assert answers(address(on_a))
     world.detach(a)
-    assert answers("10.89.0.1", inside=world.netns(b)), "the bridge went with the first of two"
+    assert answers("10.87.0.1", inside=world.netns(b)), "the bridge went with the first of two"
     assert not answers(address(on_a), inside=world.netns(b))
     world.detach(b)
 
@@ -178,23 +178,23 @@ def test_published_port_leads_inside(world: World) -> None:
     with serve(world.netns(a), 80, b"hello") as server:
         assert fetch(server, (address(on_a), 80)) == b"hello"
         assert fetch(server, ("127.0.0.1", port)) == b"hello"
-        assert fetch(server, ("10.89.0.1", port)) == b"hello"
+        assert fetch(server, ("10.87.0.1", port)) == b"hello"
     world.detach(a)
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection(("127.0.0.1", port), timeout=5)
 
 
 def test_static_address_mac_and_interface_name(world: World) -> None:
-    wanted = NetworkOptions(static_ips=("10.89.7.7",), static_mac="92:d0:c6:0a:29:33", interface_name="lan7")
+    wanted = NetworkOptions(static_ips=("10.87.7.7",), static_mac="92:d0:c6:0a:29:33", interface_name="lan7")
     a = world.container("a", networks={"pyodcr": wanted})
     attached = world.attach(a)
     interface = parse(attached.status)["pyodcr"].interfaces["lan7"]
-    assert (interface.mac_address, interface.subnets[0].ipnet) == ("92:d0:c6:0a:29:33", "10.89.7.7/16")
+    assert (interface.mac_address, interface.subnets[0].ipnet) == ("92:d0:c6:0a:29:33", "10.87.7.7/16")
     inside = json.loads(output(*netns.inside(world.netns(a), "ip", "-json", "address", "show", "lan7")))
     assert inside[0]["address"] == "92:d0:c6:0a:29:33"
-    assert inside[0]["addr_info"][0]["local"] == "10.89.7.7"
+    assert inside[0]["addr_info"][0]["local"] == "10.87.7.7"
     b = world.container("b", networks={"pyodcr": wanted})
-    with pytest.raises(Conflict, match=f"requested ip address 10.89.7.7 is already allocated to container ID {a.id}"):
+    with pytest.raises(Conflict, match=f"requested ip address 10.87.7.7 is already allocated to container ID {a.id}"):
         world.attach(b)
     assert world.recorded() == {a.id}
     world.detach(a)
@@ -292,7 +292,7 @@ def test_namespaces_of_others_are_left_alone(nft: World) -> None:
     on_host = replace(sharing, net_container="", spec={})
     assert nft.attach(on_host) == Attached(None, {})
     nft.detach(on_host)
-    assert answers("10.89.0.1", inside=path)
+    assert answers("10.87.0.1", inside=path)
     nft.detach(a)
     with pytest.raises(NotFound, match="is not a network namespace"):
         nft.attach(joining)
@@ -349,9 +349,9 @@ def test_unlock_removes_the_tables_of_a_dead_criu_and_nothing_else(nft: World) -
         "table inet mine {\nchain input {\ntype filter hook input priority 0; policy accept;\n}\n}\n"
     )
     subprocess.run(netns.inside(path, "nft", "-f", "-"), input=rules.encode(), check=True)
-    assert not answers("10.89.0.1", inside=path)
+    assert not answers("10.87.0.1", inside=path)
     packetlock.unlock(path)
-    assert answers("10.89.0.1", inside=path)
+    assert answers("10.87.0.1", inside=path)
     tables = output(*netns.inside(path, "nft", "list", "tables"))
     assert "table inet mine" in tables
     assert "CRIU" not in tables
@@ -538,7 +538,7 @@ def test_killed_detach_is_finished_by_the_next(nft: World, step: str) -> None:
     nft.attach(b)
     die(nft, a, "detach", step)
     nft.detach(a)
-    assert answers("10.89.0.1", inside=nft.netns(b))
+    assert answers("10.87.0.1", inside=nft.netns(b))
     die(nft, b, "detach", step)
     nft.detach(b)
 
