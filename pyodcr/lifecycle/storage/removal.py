@@ -21,9 +21,9 @@ def remove_deleted(root: int, paths: Iterable[str], keep: Collection[str]) -> No
     """
     kept = {ancestor for name in keep for ancestor in _with_ancestors(name)}
     for path in paths:
-        pending = [clean_name(os.fsencode(path))]
+        pending = [clean_name(_encoded(path))]
         if pending == ["."]:
-            raise TarInvalid("its list of deleted files names the root")
+            raise TarInvalid("it names the root")
         while pending:
             name = pending.pop()
             found = _stat(root, name)
@@ -56,6 +56,13 @@ def remove_tree(path: str) -> None:
                     raise OSError(errno.EBUSY, "a filesystem is mounted there", entry.path)
     for directory in reversed(directories):
         os.rmdir(directory)
+
+
+def _encoded(path: str) -> bytes:
+    try:
+        return os.fsencode(path)
+    except (TypeError, UnicodeEncodeError):  # the list is somebody else's JSON
+        raise TarInvalid(f"it names {path!r}, which is no path") from None
 
 
 def _stat(root: int, path: str) -> os.stat_result | None:

@@ -165,7 +165,7 @@ class TarReader:
         lines: list[bytes] = []
         rest, wanted, budget = b"", 1, MAX_EXTENDED_BYTES
         while len(lines) < wanted:
-            if budget <= 0 or self._unread < BLOCK:
+            if budget <= 0 or self._unread < BLOCK or len(rest) > BLOCK:
                 raise TarInvalid("a sparse map has no end")
             *whole, rest = (rest + b"".join(self.chunks(BLOCK))).split(b"\n")
             lines += whole

@@ -116,7 +116,7 @@ def names(path: Path, *, invalid: type[PyodcrError] = ArchiveInvalid) -> frozens
             reader = TarReader(source, skip=lambda size: source.seek(size, os.SEEK_CUR))
             return frozenset(entry.name for entry in reader)
     except TarInvalid as error:
-        raise invalid(f"{path.name} cannot be read: {error}", path=str(path)) from error
+        raise invalid(f"{path.name} is invalid: {error}", path=str(path)) from error
     except OSError as error:
         raise failed("read", path, error) from error
 
@@ -154,12 +154,12 @@ def _answer(child: subprocess.Popen[bytes], target: Path, name: str, invalid: ty
             path=str(target),
         ) from None
     if sentence := answer.get("invalid"):
-        raise invalid(f"{name} cannot be unpacked: {sentence}", path=str(target))
+        raise invalid(f"{name} is invalid: {sentence}", path=str(target))
     if number := answer.get("errno"):
         error = OSError(number, os.strerror(number))
         if answer["at"] is None:
             raise failed("unpack into", target, error)
         if number in _IMPOSSIBLE_ENTRY:
-            raise invalid(f"{name} cannot be unpacked: {answer['at']}: {os.strerror(number).lower()}", path=str(target))
+            raise invalid(f"{name} is invalid: {answer['at']}: {os.strerror(number).lower()}", path=str(target))
         raise failed("unpack", target / answer["at"], error)
     return answer
