@@ -92,10 +92,12 @@ def _user_file(env: Mapping[str, str]) -> Path:
 def _read(path: Path, *, required: bool) -> dict[str, Any]:
     try:
         text = path.read_text(encoding="utf-8")
-    except (FileNotFoundError, NotADirectoryError, PermissionError) as error:
-        if required or isinstance(error, PermissionError):
+    except OSError as error:
+        if required or not isinstance(error, FileNotFoundError | NotADirectoryError):
             raise ConfigInvalid(f"cannot read {path}: {str(error.strerror).lower()}") from error
         return {}
+    except UnicodeDecodeError as error:
+        raise ConfigInvalid(f"{path} is not valid TOML: it is not UTF-8 at byte {error.start}") from error
     import tomllib
 
     try:

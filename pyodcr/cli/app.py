@@ -13,11 +13,10 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from typer.core import TyperGroup
 
 from pyodcr import __version__, config
 from pyodcr.cli import session
-from pyodcr.cli.session import new_app
+from pyodcr.cli.session import Group, new_app
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,12 +55,13 @@ CONTAINER: Mapping[str, Entry] = {
     "run": Entry("create", "Create and start a container"),
     "start": Entry("start", "Start containers"),
     "stop": Entry("lifecycle", "Stop running containers"),
+    "umount": Entry("files", "Unmount a container's root filesystem", hidden=True, command="unmount"),
     "unmount": Entry("files", "Unmount a container's root filesystem"),
     "unpause": Entry("lifecycle", "Let frozen containers run on"),
     "wait": Entry("lifecycle", "Wait for containers to die and print their exit codes"),
 }
 TOP: Mapping[str, Entry] = {
-    **{name: entry for name, entry in CONTAINER.items() if not entry.hidden},
+    **{name: entry for name, entry in CONTAINER.items() if name not in ("cleanup", "list", "ls")},
     "container": Entry("container", "The same commands, as `pyodcr container X`", group=True),
     "events": Entry("events", "Show what happened"),
     "image": Entry("image", "Import, pull, list and remove images", group=True),
@@ -78,22 +78,24 @@ TOP: Mapping[str, Entry] = {
 }
 
 
-class LazyGroup(TyperGroup):
+class LazyGroup(Group):
     """A group whose commands come from a table of :class:`Entry`."""
 
     table: Mapping[str, Entry] = TOP
 
     def list_commands(self, ctx: Any) -> list[str]:
         del ctx
-        return [name for name, entry in self.table.items() if not entry.hidden]
+        return list(self.visible())
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
         entry = self.table.get(cmd_name)
         return None if entry is None else load(entry, cmd_name)
 
-    def format_commands(self, ctx: Any, formatter: Any) -> None:
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, self.table[name].help) for name in self.list_commands(ctx)])
+    def visible(self) -> dict[str, str]:
+        return {name: entry.help for name, entry in self.table.items() if not entry.hidden}
+
+    def knows(self, name: str) -> bool:
+        return name in self.table
 
 
 class ContainerGroup(LazyGroup):

@@ -18,6 +18,7 @@ from pyodcr.lifecycle.models import Status
 
 app = new_app()
 
+EMPTY_HINT = "is a variable unset? give a path, - or s3://BUCKET/KEY"
 DUMP_KEYS = ("freezing_time", "frozen_time", "memdump_time", "memwrite_time", "pages_scanned", "pages_written")
 
 
@@ -27,7 +28,7 @@ def checkpoint(
     names: Names = None,
     all_: All = False,
     leave_running: Annotated[bool, typer.Option("--leave-running", "-R", help="Let it run on afterwards")] = False,
-    export: Annotated[str, typer.Option("--export", "-e", help="Archive: a path, - or s3://BUCKET/KEY")] = "",
+    export: Annotated[str | None, typer.Option("--export", "-e", help="Archive: a path, - or s3://BUCKET/KEY")] = None,
     compress: Annotated[str | None, typer.Option("--compress", "-c", help="zstd, gzip or none")] = None,
     keep: Annotated[bool, typer.Option("--keep", "-k", help="Keep CRIU's images and logs here too")] = False,
     tcp_established: Annotated[bool, typer.Option(help="Also with established TCP connections")] = False,
@@ -41,10 +42,12 @@ def checkpoint(
 
     A container is stopped only when its checkpoint is complete and durable; whatever fails, it runs on.
     """
+    if export == "":
+        raise UsageError("--export is empty", hint=EMPTY_HINT)
     if compress is not None and not export:
         raise UsageError("--compress can only be used with --export")
     options = DumpOptions(
-        export=export,
+        export=export or "",
         compression=parse_compression(compress or "zstd"),
         leave_running=leave_running,
         keep=keep,

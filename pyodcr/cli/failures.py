@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable
 
 import typer
 
-from pyodcr.errors import Interrupted, PyodcrError
+from pyodcr.errors import Interrupted, PyodcrError, SystemFailed
 
 EXEC_STATUS = {"command-not-executable": 126, "command-not-found": 127}
 
@@ -22,15 +22,18 @@ EXEC_STATUS = {"command-not-executable": 126, "command-not-found": 127}
 def report(error: PyodcrError) -> None:
     """Print an error: one line, then what to do about it."""
     logging.getLogger("pyodcr").debug("error %s %s", error.code, error.details, exc_info=error)
+    hint = error.hint
+    if hint is None and isinstance(error, SystemFailed) and os.geteuid() != 0:
+        hint = "pyodcr needs root: use sudo"
     if os.environ.get("PYODCR_ERROR_FORMAT") == "json":
         from pyodcr import jsonio
 
-        value = {"error": error.message, "code": error.code, "hint": error.hint, "details": error.details}
+        value = {"error": error.message, "code": error.code, "hint": hint, "details": error.details}
         print(jsonio.dumps(value), file=sys.stderr)
         return
     print(f"error: {error.message}", file=sys.stderr)
-    if error.hint:
-        print(f"hint: {error.hint}", file=sys.stderr)
+    if hint:
+        print(f"hint: {hint}", file=sys.stderr)
 
 
 def exit_status(error: PyodcrError) -> int:

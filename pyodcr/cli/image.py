@@ -122,6 +122,7 @@ def tag(
             found.tag_image(name, target)
 
 
+@app.command("list", hidden=True)
 @app.command("ls")
 def ls(
     ctx: typer.Context,

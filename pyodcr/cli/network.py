@@ -67,6 +67,7 @@ def create(
         print(found.create_network(asked).name)
 
 
+@app.command("list", hidden=True)
 @app.command()
 def ls(
     ctx: typer.Context,

@@ -10,7 +10,7 @@ import typer
 from pyodcr import jsonio
 from pyodcr.checkpoint.options import Outcome, RestoreOptions
 from pyodcr.cli import progress
-from pyodcr.cli.checkpoint import statistics
+from pyodcr.cli.checkpoint import EMPTY_HINT, statistics
 from pyodcr.cli.failures import for_each
 from pyodcr.cli.lifecycle import All, Names, chosen
 from pyodcr.cli.session import engine, new_app
@@ -27,7 +27,7 @@ def restore(
     ctx: typer.Context,
     names: Names = None,
     all_: All = False,
-    source: Annotated[str, typer.Option("--import", "-i", help="Archive: a path, - or s3://BUCKET/KEY")] = "",
+    archive: Annotated[str | None, typer.Option("--import", "-i", help="Archive: a path, - or s3://BUCKET/KEY")] = None,
     name: Annotated[str, typer.Option("--name", "-n", help="With --import: a copy with this name")] = "",
     tcp_established: Annotated[bool, typer.Option(help="Restore established TCP connections")] = False,
     file_locks: Annotated[bool, typer.Option(help="Restore file locks")] = False,
@@ -45,6 +45,9 @@ def restore(
     Without --import: from local images, or from the archive they went into. With it: from that archive,
     on this host or another; a failed restore leaves the archive as it was and nothing else behind.
     """
+    if archive == "":
+        raise UsageError("--import is empty", hint=EMPTY_HINT)
+    source = archive or ""
     options = RestoreOptions(
         source=source,
         name=name,

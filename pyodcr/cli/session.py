@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 import typer
+from typer.core import TyperGroup
 
 from pyodcr.cli.switches import Command
 from pyodcr.config import Config
@@ -20,6 +21,35 @@ LEVELS = ("debug", "info", "warning", "error")
 PASSES_ARGUMENTS = {"allow_interspersed_args": False}
 
 
+class Group(TyperGroup):
+    """Lists each command with the first sentence of its help, whole; answers a typing error with what is near."""
+
+    def visible(self) -> dict[str, str]:
+        """The commands to show, and what the list says of them."""
+        return {
+            name: " ".join((command.help or "").partition("\n\n")[0].split()).removesuffix(".")
+            for name, command in self.commands.items()
+            if not command.hidden
+        }
+
+    def knows(self, name: str) -> bool:
+        return name in self.commands
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        del ctx
+        with formatter.section("Commands"):
+            formatter.write_dl(list(self.visible().items()))
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        if args and not self.knows(args[0]):
+            from difflib import get_close_matches
+
+            near = " or ".join(get_close_matches(args[0], self.visible(), n=2))
+            hint = f"did you mean {near}?" if near else f"{ctx.command_path} --help lists them"
+            raise UsageError(f'{ctx.command_path} has no command "{args[0]}"', hint=hint)
+        return super().resolve_command(ctx, args)
+
+
 class App(typer.Typer):
     """A Typer whose commands are :class:`~pyodcr.cli.switches.Command`."""
 
@@ -27,9 +57,10 @@ class App(typer.Typer):
         return super().command(name, cls=Command, **settings)
 
 
-def new_app(**settings: Any) -> App:
+def new_app(*, cls: type[Group] = Group, **settings: Any) -> App:
     """A Typer that neither loads rich nor offers completion scripts: both cost every command's start."""
     return App(
+        cls=cls,
         add_completion=False,
         pretty_exceptions_enable=False,
         rich_markup_mode=None,

@@ -8,7 +8,7 @@ import typer
 
 from pyodcr.cli.attached import start_attached
 from pyodcr.cli.failures import for_each
-from pyodcr.cli.lifecycle import All, Names, chosen
+from pyodcr.cli.lifecycle import Names, chosen
 from pyodcr.cli.session import engine, new_app
 from pyodcr.errors import UsageError
 from pyodcr.lifecycle.transitions import STARTABLE
@@ -20,7 +20,7 @@ app = new_app()
 def start(
     ctx: typer.Context,
     names: Names = None,
-    all_: All = False,
+    all_: Annotated[bool, typer.Option("--all", help="All containers the command applies to")] = False,
     attach: Annotated[bool, typer.Option("--attach", "-a", help="Show its output; exit with its status")] = False,
     interactive: Annotated[bool, typer.Option("--interactive", "-i", help="Pass our input on to it")] = False,
     detach_keys: Annotated[str | None, typer.Option(help="Keys that detach, for instance ctrl-p,ctrl-q")] = None,

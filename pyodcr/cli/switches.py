@@ -37,6 +37,17 @@ class Switch:
 class Command(TyperCommand):
     """A command whose switches take values."""
 
+    def __init__(self, *args: Any, **settings: Any) -> None:
+        super().__init__(*args, **settings)
+        for param in self.params:
+            # "[default: no-file-locks]" tells nobody anything
+            if getattr(param, "is_flag", False) and param.default is False:
+                param.show_default = False  # type: ignore[attr-defined]
+
+    def collect_usage_pieces(self, ctx: Any) -> list[str]:
+        """Without the braces that Typer puts around what is required: ``IMAGE [COMMAND [ARG...]]``, as everywhere."""
+        return [piece.strip("{}") for piece in super().collect_usage_pieces(ctx)]
+
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         options = [option for option in self.get_params(ctx) if option.param_type_name == "option"]
         switches: dict[str, Switch] = {}

@@ -44,6 +44,7 @@ def create(
     print(volume.name)
 
 
+@app.command("list", hidden=True)
 @app.command()
 def ls(
     ctx: typer.Context,

@@ -25,6 +25,7 @@ BUFFER_BYTES = 1 << 20
 MAX_KEY_BYTES = 1024
 # Wider than AWS' rules of today: buckets of before 2018, and of other servers, have capitals and underscores.
 _BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,61}[A-Za-z0-9]")
+_BUCKET_HINT = "write s3://BUCKET/KEY; a bucket has 3 to 63 letters, digits, ., _ and -"
 
 
 class S3Destination:
@@ -111,7 +112,7 @@ def parse(text: str) -> tuple[str, str]:
             "an s3:// URL holds no credentials", hint="give them by AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
         )
     if not _BUCKET.fullmatch(bucket):
-        raise UsageError(f"{text} has no valid bucket name", hint="write s3://bucket/key")
+        raise UsageError(f"{text} has no valid bucket name", hint=_BUCKET_HINT)
     if not slash or not key or key.endswith("/"):
         raise UsageError(f"{text} names no object", hint="write s3://bucket/key")
     if len(key.encode()) > MAX_KEY_BYTES:

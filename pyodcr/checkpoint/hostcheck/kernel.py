@@ -47,6 +47,8 @@ def judge_privileges(effective_user: int, capabilities: int) -> Finding:
 
 def criu_check(config: Config) -> Finding:
     del config
+    if os.geteuid() != 0:
+        return warning("", "only root can try it", "use sudo")
     try:
         problem = criu.check()
     except ToolNotFound as error:
