@@ -57,7 +57,14 @@ def loads(text: str | bytes, where: str = "") -> JsonObject:
 
 
 def dumps(value: Any, *, indent: int | None = None) -> str:
-    return json.dumps(value, indent=indent, ensure_ascii=False, separators=None if indent else (",", ":"))
+    """Text that can always be encoded: a file name that is not UTF-8 (a lone surrogate in Python) is escaped."""
+    separators = None if indent else (",", ":")
+    text = json.dumps(value, indent=indent, ensure_ascii=False, separators=separators)
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return json.dumps(value, indent=indent, separators=separators)
+    return text
 
 
 def parse_time(text: str) -> datetime | None:
