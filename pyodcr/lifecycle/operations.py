@@ -73,6 +73,7 @@ class Observation:
     init_alive: bool
     criu_alive: bool
     images_complete: bool  # CRIU writes inventory.img last
+    ended_by_itself: bool = False  # as conmon saw it: not by SIGKILL, which is how CRIU ends a container
 
 
 class Step(StrEnum):
@@ -96,9 +97,11 @@ def plan(operation: Operation, seen: Observation) -> tuple[Step, ...]:
         if seen.criu_alive:
             steps.append(Step.KILL_CRIU)
         committed = operation.stage in (Stage.COMMITTED, Stage.FINISHING)
+        # a CRIU that never shook hands has killed unasked; one that did was refused, and the end came later
+        unasked = seen.images_complete and operation.criu_pid == 0
         if seen.init_alive:
             steps += [Step.UNLOCK_NETWORK, Step.THAW]
-        elif committed or seen.images_complete:
+        elif not operation.leave_running and not seen.ended_by_itself and (committed or unasked):
             steps.append(Step.RECORD_CHECKPOINT)
         if not committed:
             steps.append(Step.ABORT_UPLOAD)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+import signal
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pyodcr import jsonio
 from pyodcr.errors import NotFound
-from pyodcr.lifecycle import teardown
+from pyodcr.lifecycle import refresh, teardown
 from pyodcr.lifecycle.models import Container, Status
 from pyodcr.lifecycle.network import packetlock
 from pyodcr.lifecycle.operations import Kind, Observation, Operation, Step, plan
@@ -25,10 +26,12 @@ def observe(ctx: Context, container: Container, operation: Operation) -> Observa
     """What is true of the container now."""
     same_boot = operation.boot_id == boot.boot_id()
     state = container.state
+    end = refresh.exit_file(ctx.place(container))
     return Observation(
         init_alive=same_boot and boot.is_alive(state.pid, state.pid_started),
         criu_alive=same_boot and operation.kind is Kind.CHECKPOINT and not _settled(operation),
         images_complete=Path(operation.images, "inventory.img").exists() if operation.images else False,
+        ended_by_itself=end is not None and end.code != 128 + signal.SIGKILL,
     )
 
 
