@@ -85,6 +85,12 @@ def _look_before(ctx: Context, container: Container, options: DumpOptions) -> tu
             "cannot checkpoint containers that have been started with '--rm' unless '--export' is used",
             hint="the container would be removed together with its checkpoint",
         )
+    if options.export and container.config.dependencies:
+        raise Unsupported(
+            "cannot export checkpoints of containers with dependencies",
+            code="has-dependencies",
+            hint="leave --export out: a checkpoint on this host can be restored beside what it depends on",
+        )
     saved = ctx.runtime(container).saved_annotations(container.id).get(annotation.CRIU_CONFIG, "")
     if os.path.realpath(saved) != os.path.realpath(ctx.place(container).criu / CONFIGURATION):
         raise Unsupported(
@@ -177,7 +183,8 @@ class _Dump:
             "--file-locks": options.file_locks,
         }
         flags = [flag for flag, is_wanted in wanted.items() if is_wanted]
-        words: list[str | Path] = [runtime.path, *runtime.global_args, "checkpoint"]
+        # where runc has a log to write its errors to, it says them in plain words on its standard error
+        words: list[str | Path] = [runtime.path, *runtime.global_args, "--log=/dev/null", "checkpoint"]
         words += ["--image-path", self.images, "--work-path", self.work]
         return [*words, *flags, self.container.id]
 

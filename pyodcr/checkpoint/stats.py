@@ -80,10 +80,19 @@ def keep(work: Path, bundle: Path) -> None:
 
 
 def dump_failed(work: Path, bundle: Path, container: str) -> CriuFailed:
-    """Why a dump failed, from CRIU's log, which stays with the container for whoever wants to read it."""
+    """Why a dump failed, from CRIU's log, which stays with the container for whoever wants to read it.
+
+    A CRIU that does not like its configuration has none yet; crun passes on what it says then.
+    """
     said = (files.read(work / RUNTIME_LOG) or "").strip().splitlines()
     log = _move(work / DUMP_LOG, bundle / DUMP_LOG)
-    return criulog.to_error(log, action="dump", container=container, said=said[-1] if said else "")
+    is_kept = log.exists()
+    if not is_kept and criulog.classify(said).code != "criu-failed":
+        log = work / RUNTIME_LOG
+    error = criulog.to_error(log, action="dump", container=container, said=said[-1] if said else "")
+    if not is_kept:
+        del error.details["log"]
+    return error
 
 
 def _move(source: Path, target: Path) -> Path:
