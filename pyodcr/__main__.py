@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import signal
 import sys
 from types import FrameType
 
-from pyodcr.errors import Interrupted, PyodcrError, SystemFailed
+from pyodcr.errors import Interrupted, PyodcrError, SystemFailed, UsageError
 
 ENGINE_FAILED = 125
+NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 POLITE_SIGNALS = (signal.SIGTERM, signal.SIGHUP)
 
 
@@ -23,7 +25,8 @@ def run(arguments: list[str]) -> int:
     """Run one command; its exit status. Prints whatever goes wrong."""
     _open_standard_streams()
     for number in POLITE_SIGNALS:
-        signal.signal(number, _interrupted)
+        if signal.getsignal(number) is not signal.SIG_IGN:  # nohup, or a parent, wants it ignored
+            signal.signal(number, _interrupted)
     try:
         from typer.main import get_command
 
@@ -33,13 +36,10 @@ def run(arguments: list[str]) -> int:
         # not its main(): that makes errors of a broken pipe and of Ctrl-C into exit statuses of its own
         with command.make_context("pyodcr", arguments) as context:
             status = command.invoke(context)
-        _flush()
+        sys.stdout.flush()
         return status if isinstance(status, int) else 0
     except PyodcrError as error:
-        from pyodcr.cli.failures import exit_status, report
-
-        report(error)
-        return exit_status(error)
+        return _told(error)
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return 128 + signal.SIGINT
@@ -47,8 +47,20 @@ def run(arguments: list[str]) -> int:
         # the reader of our output went away, as `pyodcr ps | head -1` does
         _discard_output()
         return 128 + signal.SIGPIPE
+    except OSError as error:
+        if error.errno not in NO_SPACE:
+            return _usage_or_bug(error)
+        _discard_output()
+        return _told(SystemFailed(f"cannot write: {str(error.strerror).lower()}", code="no-space"))
     except Exception as error:
         return _usage_or_bug(error)
+
+
+def _told(error: PyodcrError) -> int:
+    from pyodcr.cli.failures import exit_status, report
+
+    report(error)
+    return exit_status(error)
 
 
 def _open_standard_streams() -> None:
@@ -60,16 +72,6 @@ def _open_standard_streams() -> None:
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:
             setattr(sys, name, open(os.devnull, mode))  # noqa: SIM115  it lives as long as the process
-
-
-def _flush() -> None:
-    try:
-        sys.stdout.flush()
-    except BrokenPipeError:
-        raise
-    except OSError as error:
-        _discard_output()
-        raise SystemFailed(f"cannot write to standard output: {str(error.strerror).lower()}") from error
 
 
 def _discard_output() -> None:
@@ -84,16 +86,19 @@ def _usage_or_bug(error: Exception) -> int:
     if isinstance(error, typer.Exit):
         return error.exit_code
     if isinstance(error, TyperException):
+        if type(error).__name__ == "NoArgsIsHelpError":
+            print(error.format_message(), file=sys.stderr)
+            return ENGINE_FAILED
         usage = getattr(error, "ctx", None)
-        is_help = type(error).__name__ == "NoArgsIsHelpError"
-        print(error.format_message() if is_help else f"error: {_sentence(error.format_message())}", file=sys.stderr)
-        if usage is not None and not is_help:
-            print(f"hint: {usage.command_path} --help", file=sys.stderr)
-        return ENGINE_FAILED
+        hint = f"{usage.command_path} --help" if usage else None
+        return _told(UsageError(_sentence(error.format_message()), hint=hint))
     logging.getLogger("pyodcr").debug("bug", exc_info=error)
-    print(f"error: bug in pyodcr: {type(error).__name__}: {error}", file=sys.stderr)
-    print("hint: run it again with --log-level debug, and report what it prints", file=sys.stderr)
-    return ENGINE_FAILED
+    return _told(
+        PyodcrError(
+            f"bug in pyodcr: {type(error).__name__}: {error}",
+            hint="run it again with --log-level debug, and report what it prints",
+        )
+    )
 
 
 def _sentence(message: str) -> str:

@@ -54,8 +54,6 @@ def checkpoint(ctx: Context, ref: str, options: DumpOptions, progress: Progress 
             Kind.CHECKPOINT,
             container.id,
             leave_running=options.leave_running,
-            netns=container.state.netns,
-            cgroup=ctx.cgroup(container),
         )
         operation = replace(operation, images=str(ctx.paths.staging(operation.id) / capture.IMAGES))
         ctx.db.put_operation(operation)
@@ -293,8 +291,6 @@ class _Dump:
     def _gone(self, container: Container) -> Container:
         done = recovery.record_checkpoint(self.ctx, container, self.own.operation)
         self.own.record(Stage.FINISHING)
-        if container.config.net_container:  # CRIU's lock outlives a committed dump, and would cut off the other
-            recovery.unlock_network(self.container)
         return done
 
     def _store_aside(self, captured: capture.Capture) -> Container:

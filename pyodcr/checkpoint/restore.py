@@ -81,7 +81,7 @@ def restore(ctx: Context, ref: str, options: RestoreOptions, progress: Progress 
         has_images = bool(container.state.checkpoint_path) and (local / "inventory.img").exists()
         archive = None if has_images else _recorded_archive(ctx, container)
         url = archive.url if archive is not None else ""
-        operation = opened(Kind.RESTORE, container.id, cgroup=ctx.cgroup(container), archive=url)
+        operation = opened(Kind.RESTORE, container.id, archive=url)
         ctx.db.put_operation(operation)
     with Undertaking(ctx, operation) as own:
         source = Source(local, local, fresh=False)
@@ -95,7 +95,7 @@ def restore_archive(ctx: Context, options: RestoreOptions, progress: Progress = 
     """Make a container from an archive and restore it (``--import``)."""
     began = time.monotonic()
     ctx.refresh_after_reboot()
-    recovery.sweep(ctx)
+    recovery.sweep_imports(ctx)
     archive = registry.resolve(options.source, ctx.config)
     operation = replace(opened_import(), archive=archive.url if archive.durable else "")
     ctx.db.put_operation(operation)
@@ -105,9 +105,7 @@ def restore_archive(ctx: Context, options: RestoreOptions, progress: Progress = 
         config = imported.container.config
         # nobody removes the image before the record names it
         with ctx.images.using(config.image_id) if config.image_id else nullcontext():
-            container = own.adopt(
-                imported.container, cgroup=ctx.cgroup(imported.container), new_volumes=imported.new_volumes
-            )
+            container = own.adopt(imported.container, new_volumes=imported.new_volumes)
         source = Source(own.staging / capture.IMAGES, own.staging, fresh=True)
         outcome = _Restore(ctx, container, options, source, own, began).run()
     return replace(outcome, warnings=imported.warnings, content_bytes=size_bytes)

@@ -9,12 +9,14 @@ other (``BEGIN IMMEDIATE``), readers never (write-ahead log).
     exec_session(id, container, value)
     exit_code(container, code, time)               outlives a --rm container, for `wait` and `run`
     operation(id, container, value)                see operations
+    upload(id, value)                              uploads that could not be aborted yet
     event(seq, time, value)
     meta(key, value)                               boot: the boot id the states belong to
 """
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import time
 from collections.abc import Iterator, Mapping
@@ -40,6 +42,7 @@ CREATE TABLE volume (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE exec_session (id TEXT PRIMARY KEY, container TEXT NOT NULL, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE exit_code (container TEXT PRIMARY KEY, code INTEGER NOT NULL, time REAL NOT NULL) WITHOUT ROWID;
 CREATE TABLE operation (id TEXT PRIMARY KEY, container TEXT NOT NULL UNIQUE, value TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE upload (id INTEGER PRIMARY KEY, value TEXT NOT NULL);
 CREATE TABLE event (seq INTEGER PRIMARY KEY AUTOINCREMENT, time REAL NOT NULL, value TEXT NOT NULL);
 CREATE INDEX event_time ON event (time);
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
@@ -58,6 +61,7 @@ class Database:
     @cached_property
     def _connection(self) -> sqlite3.Connection:
         files.make_directory(self.path.parent)
+        self._make_private()
         try:
             connection = sqlite3.connect(self.path, timeout=BUSY_TIMEOUT_S, isolation_level=None)
             connection.execute("PRAGMA journal_mode=WAL")
@@ -66,6 +70,13 @@ class Database:
         except sqlite3.Error as error:
             raise self._failed(error) from error
         return connection
+
+    def _make_private(self) -> None:
+        """SQLite would let everybody read it, where the directory lets them (a file system of its own, say)."""
+        try:
+            os.close(os.open(self.path, os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))
+        except OSError as error:
+            raise files.failed("open", self.path, error) from error
 
     def _migrate(self, connection: sqlite3.Connection) -> None:
         (version,) = connection.execute("PRAGMA user_version").fetchone()
@@ -199,10 +210,6 @@ class Database:
         rows = self._rows("SELECT code FROM exit_code WHERE container = ?", container_id)
         return int(rows[0][0]) if rows else None
 
-    def forget_exit_code(self, container_id: str) -> None:
-        with self._writing() as connection:
-            connection.execute("DELETE FROM exit_code WHERE container = ?", (container_id,))
-
     # --- exec sessions ----------------------------------------------------------------------
 
     def exec_sessions(self, container_id: str) -> list[ExecSession]:
@@ -265,6 +272,20 @@ class Database:
     def remove_operation(self, operation: Operation) -> None:
         with self._writing() as connection:
             connection.execute("DELETE FROM operation WHERE id = ?", (operation.id,))
+
+    # --- unfinished uploads -----------------------------------------------------------------
+
+    def keep_upload(self, upload: Mapping[str, str]) -> None:
+        """Put down what aborts an unfinished upload, for a later try."""
+        with self._writing() as connection:
+            connection.execute("INSERT INTO upload (value) VALUES (?)", (_json(upload),))
+
+    def uploads(self) -> list[tuple[int, Mapping[str, str]]]:
+        return [(row[0], jsonio.loads(row[1])) for row in self._rows("SELECT id, value FROM upload ORDER BY id")]
+
+    def remove_upload(self, number: int) -> None:
+        with self._writing() as connection:
+            connection.execute("DELETE FROM upload WHERE id = ?", (number,))
 
     # --- events and facts -------------------------------------------------------------------
 

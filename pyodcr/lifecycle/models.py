@@ -208,15 +208,12 @@ class ContainerState:
     stopper_pid: int = key("stopperPid", 0)  # the process that stops it, and does what comes after
     stopper_started: int = key("stopperStarted", 0)
     restart_count: int = key("restartCount", 0)
-    new_volumes: tuple[str, ...] = key("notYetMounted", ())  # volumes still to be copied up
 
     checkpointed: bool = key("checkpointed", False)
     checkpointed_at: datetime | None = key("checkpointedTime", None)
     restored: bool = key("restored", False)
     restored_at: datetime | None = key("restoredTime", None)
     checkpoint_path: str = key("checkpointPath", "")
-    checkpoint_log: str = key("checkpointLog", "")
-    restore_log: str = key("restoreLog", "")
     checkpoint_archive: str = key("checkpointArchive", "")  # URL of the archive that holds its only copy
 
     extra: Mapping[str, Any] = field(default_factory=dict)

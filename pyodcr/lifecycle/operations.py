@@ -50,8 +50,6 @@ class Operation:
     boot_id: str = key("bootId")
     started_at: datetime | None = key("startedAt", None)
     leave_running: bool = key("leaveRunning", False)
-    netns: str = key("netns", "")
-    cgroup: str = key("cgroup", "")
     criu_pid: int = key("criuPid", 0)
     criu_started: int = key("criuStarted", 0)
     images: str = key("images", "")  # where CRIU writes or reads

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import time
@@ -9,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pyodcr import jsonio
-from pyodcr.errors import NotFound
+from pyodcr.errors import PyodcrError
 from pyodcr.lifecycle import refresh, teardown
 from pyodcr.lifecycle.models import Container, Status
 from pyodcr.lifecycle.network import packetlock
@@ -18,6 +19,8 @@ from pyodcr.linux import boot, cgroups, files, mounts, pidfd, processes
 
 if TYPE_CHECKING:
     from pyodcr.lifecycle.context import Context
+
+log = logging.getLogger(__name__)
 
 CRIU_SETTLES_S = 15.0
 
@@ -55,9 +58,14 @@ def _dumping(operation: Operation) -> tuple[int, ...]:
 def recover(ctx: Context, container: Container, operation: Operation) -> Container | None:
     """Bring the container of a dead owner's operation to a true state; None when it is gone. The lock is held."""
     current: Container | None = container
+    failure: PyodcrError | None = None
     for step in plan(operation, observe(ctx, container, operation)):
-        assert current is not None or step in (Step.REMOVE_STAGING, Step.CLOSE)
-        current = _carry_out(step, ctx, current, operation)
+        if failure is not None and step is Step.CLOSE:
+            raise failure  # the row stays: the next verb tries again
+        try:
+            current = _carry_out(step, ctx, current, operation)
+        except PyodcrError as error:  # a network that cannot be unlocked is no reason to leave the container frozen
+            failure = failure or error
     return current
 
 
@@ -67,20 +75,57 @@ def sweep(ctx: Context) -> tuple[Operation, ...]:
     for operation in ctx.db.operations():
         if operation.owner_lives:
             continue
+        if not ctx.db.exists(operation.container):  # an import that had not made its container yet, or one that is gone
+            _forget(ctx, operation)
+            swept.append(operation)
+            continue
         try:
             with ctx.locked(operation.container):
-                pass
-        except NotFound:  # an import that had not made its container yet, or one that is gone
-            for step in (Step.ABORT_UPLOAD, Step.REMOVE_STAGING, Step.CLOSE):
-                _carry_out(step, ctx, None, operation)
-        swept.append(operation)
+                swept.append(operation)
+        except PyodcrError as error:
+            log.warning("the %s of container %s is not undone: %s", operation.kind, operation.container, error.message)
     return tuple(swept)
+
+
+def sweep_imports(ctx: Context) -> None:
+    """Remove what imports left that were killed before they had made their container."""
+    for operation in ctx.db.operations():
+        if operation.imported and not operation.owner_lives and not ctx.db.exists(operation.container):
+            _forget(ctx, operation)
+
+
+def abort_uploads(ctx: Context) -> int:
+    """Try once more to abort the uploads that could not be aborted before; how many are aborted now."""
+    done = 0
+    for number, upload in ctx.db.uploads():
+        try:
+            ctx.abort_upload(upload)
+        except PyodcrError as error:
+            log.warning("an unfinished upload remains: %s", error.message)
+            continue
+        ctx.db.remove_upload(number)
+        done += 1
+    return done
+
+
+def _forget(ctx: Context, operation: Operation) -> None:
+    for step in (Step.ABORT_UPLOAD, Step.REMOVE_STAGING, Step.CLOSE):
+        _carry_out(step, ctx, None, operation)
+
+
+def _abort(ctx: Context, operation: Operation) -> None:
+    """Abort the upload, or put it down for `system prune`: a server that is away must not block a container."""
+    try:
+        ctx.abort_upload(operation.upload)
+    except PyodcrError as error:
+        log.warning("an unfinished upload remains, pyodcr system prune will try again: %s", error.message)
+        ctx.db.keep_upload(operation.upload)
 
 
 def _carry_out(step: Step, ctx: Context, container: Container | None, operation: Operation) -> Container | None:
     if step is Step.ABORT_UPLOAD:
         if operation.upload:
-            ctx.abort_upload(operation.upload)
+            _abort(ctx, operation)
     elif step is Step.REMOVE_STAGING:
         staging = ctx.paths.staging(operation.id)
         mounts.unmount_below(staging)
@@ -138,6 +183,8 @@ def record_checkpoint(ctx: Context, container: Container, operation: Operation) 
     """The container went into its checkpoint: keep its images where no archive holds them, clean up, and say so."""
     if not operation.archive:
         keep_images(ctx, container, Path(operation.images))
+    if container.config.net_container:  # CRIU's lock outlives a committed dump, and would cut off the other
+        unlock_network(container)
     ended = ctx.db.record(container, status=Status.STOPPED, finished_at=jsonio.now(), exited=True, exit_code=0)
     cleaned = teardown.teardown(ctx, ended)
     return ctx.db.record(

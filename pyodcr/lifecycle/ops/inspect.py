@@ -98,12 +98,16 @@ def _state(ctx: Context, container: Container, oci_version: str) -> JsonObject:
         "CgroupPath": ctx.cgroup(container) if state.pid else "",
         "CheckpointedAt": jsonio.format_time(state.checkpointed_at),
         "RestoredAt": jsonio.format_time(state.restored_at),
-        "CheckpointLog": state.checkpoint_log,
+        "CheckpointLog": _kept(ctx.place(container).bundle / "dump.log"),
         "CheckpointPath": state.checkpoint_path,
-        "RestoreLog": state.restore_log,
+        "RestoreLog": _kept(ctx.place(container).bundle / "restore.log"),
         "Restored": state.restored,
         "StoppedByUser": state.stopped_by_user,
     }
+
+
+def _kept(log: Path) -> str:
+    return str(log) if log.exists() else ""
 
 
 def _ours(ctx: Context, container: Container) -> JsonObject:

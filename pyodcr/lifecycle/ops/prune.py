@@ -25,6 +25,7 @@ ANY = "0" * 64  # to ask for the directory in which those of all containers or o
 
 class Kind(StrEnum):
     OPERATION = "operation"  # finished or undone for its dead owner; the name tells which and of what
+    UPLOAD = "unfinished upload"
     STAGING = "staging"
     CONTAINER = "container"
     NETWORK = "network attachment"
@@ -50,6 +51,8 @@ def prune(ctx: Context) -> tuple[Leftover, ...]:
 def _swept(ctx: Context) -> Iterator[Leftover]:
     for operation in recovery.sweep(ctx):
         yield Leftover(Kind.OPERATION, f"{operation.kind} of {operation.container}")
+    for _ in range(recovery.abort_uploads(ctx)):
+        yield Leftover(Kind.UPLOAD, "of a checkpoint that was killed")
     yield from _staging(ctx)
     yield from _containers(ctx)
     for container_id in ctx.networking.sweep(ctx.db.exists):
