@@ -178,7 +178,9 @@ def env_lines(paths: list[Path] | None) -> list[str]:
     for path in paths or ():
         try:
             lines = path.read_text(encoding="utf-8").splitlines()
-        except (OSError, UnicodeDecodeError) as error:
-            raise UsageError(f"cannot read {path}: {error}") from error
+        except OSError as error:
+            raise UsageError(f"cannot read {path}: {str(error.strerror).lower()}") from error
+        except UnicodeDecodeError as error:
+            raise UsageError(f"cannot read {path}: it is not UTF-8 at byte {error.start}") from error
         found += [line for line in lines if line.strip() and not line.lstrip().startswith("#")]
     return found

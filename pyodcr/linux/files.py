@@ -81,8 +81,13 @@ def read(path: Path) -> str | None:
 
 
 def make_directory(path: Path, *, mode: int = 0o700) -> Path:
+    """Make a directory if it is not there; parents that are not there either are for root alone."""
     try:
-        path.mkdir(mode=mode, parents=True, exist_ok=True)
+        try:
+            path.mkdir(mode=mode, exist_ok=True)
+        except FileNotFoundError:
+            make_directory(path.parent)
+            path.mkdir(mode=mode, exist_ok=True)
     except OSError as error:
         raise failed("create", path, error) from error
     return path

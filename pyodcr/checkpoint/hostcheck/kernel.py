@@ -15,6 +15,7 @@ from pyodcr.linux import cgroups, files
 from pyodcr.linux.cgroups import Layout
 
 CAP_SYS_RESOURCE = 24
+ONLY_ROOT = warning("", "only root can try it", "use sudo")
 LAZY_PIPE_BYTES = 4 << 20  # CRIU's lazy-pages daemon enlarges its pipes to this (tried without CAP_SYS_RESOURCE)
 
 
@@ -48,7 +49,7 @@ def judge_privileges(effective_user: int, capabilities: int) -> Finding:
 def criu_check(config: Config) -> Finding:
     del config
     if os.geteuid() != 0:
-        return warning("", "only root can try it", "use sudo")
+        return ONLY_ROOT
     try:
         problem = criu.check()
     except ToolNotFound as error:
@@ -64,6 +65,8 @@ def criu_check(config: Config) -> Finding:
 
 def memory_tracking(config: Config) -> Finding:
     del config
+    if os.geteuid() != 0:
+        return ONLY_ROOT
     try:
         tracked = criu.feature_check().mem_track
     except ToolNotFound as error:
@@ -79,6 +82,8 @@ def memory_tracking(config: Config) -> Finding:
 
 def lazy_pages(config: Config) -> Finding:
     del config
+    if os.geteuid() != 0:
+        return ONLY_ROOT
     try:
         supported = criu.feature_check().lazy_pages
     except ToolNotFound as error:

@@ -35,7 +35,7 @@ def allocate(
             raise UsageError(
                 f"requested static ip {address} not in any subnet on network {network.name}",
                 code="address-not-in-network",
-                hint="on restore --ignore-static-ip takes any free address",
+                hint=f"it has {', '.join(map(str, blocks))}; on restore, --ignore-static-ip takes any free address",
             )
     return tuple(
         _in_subnet(subnet, block, [address for address in asked if addresses.contains(block, address)], taken, last)
