@@ -22,7 +22,7 @@ from pyodcr.checkpoint.archive.invalid import hostile, shown
 from pyodcr.checkpoint.archive.reader import ArchiveReader
 from pyodcr.checkpoint.options import Progress, RestoreOptions
 from pyodcr.errors import ArchiveInvalid, Conflict, NotFound, Unsupported
-from pyodcr.lifecycle import probe
+from pyodcr.lifecycle import prepare, probe
 from pyodcr.lifecycle.models import Container, ContainerConfig, ContainerState, PortMapping
 from pyodcr.lifecycle.ops import create
 from pyodcr.lifecycle.spec import allowlist, names, observe, ports
@@ -127,6 +127,8 @@ def _with_image(ctx: Context, config: ContainerConfig) -> ContainerConfig:
             raise NotFound(
                 f"the root filesystem {config.rootfs} of the container is not on this host", code="no-rootfs"
             )
+        if not config.rootfs_overlay:
+            prepare.require_no_mounts(Path(config.rootfs))
         return config
     try:
         ctx.images.lookup(config.image_id)

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pyodcr import jsonio
-from pyodcr.errors import NotFound, WrongState
+from pyodcr.errors import NotFound, UsageError, WrongState
 from pyodcr.lifecycle import teardown
 from pyodcr.lifecycle.models import Container, ContainerConfig, NetworkOptions
 from pyodcr.lifecycle.network import names, ports
@@ -50,8 +50,23 @@ def mount_rootfs(ctx: Context, container: Container) -> Path:
     if config.rootfs and not Path(config.rootfs).is_dir():
         raise NotFound(f"the root filesystem {config.rootfs} of container {config.name} is gone", code="no-rootfs")
     if config.rootfs and not config.rootfs_overlay:
+        require_no_mounts(Path(config.rootfs))
         return Path(config.rootfs)
     return overlay.mount(place.layer, lower_directories(ctx, container), label=config.mount_label)
+
+
+def require_no_mounts(rootfs: Path) -> None:
+    """Refuse a root directory that others' file systems are mounted in, above all ``/``.
+
+    The runtimes bind it with all that is mounted below, and take the bind down again: in reach of the host's mounts.
+    """
+    inside = [found.target for found in mounts.below(rootfs.resolve()) if found.target != rootfs.resolve()]
+    if inside:
+        raise UsageError(
+            f"{rootfs} cannot be a root filesystem: {inside[0]} is mounted in it",
+            code="rootfs-has-mounts",
+            hint="give it an overlay of its own: --rootfs DIR:O",
+        )
 
 
 def lower_directories(ctx: Context, container: Container) -> tuple[Path, ...]:

@@ -7,6 +7,7 @@ import errno
 import os
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -120,7 +121,21 @@ def unmount_below(directory: Path) -> list[Path]:
     It runs before every removal of a tree and every delete by a runtime: a killed ``runc restore``
     leaves a bind of the root filesystem through which ``runc delete --force`` empties it.
     """
-    targets = [found.target for found in reversed(below(directory))]
-    for target in targets:
-        unmount(target, lazy=True)
-    return targets
+    found = below(directory)
+    places = {mount.id: mount.target for mount in found}
+    for mounted in found:
+        _leave_peers(mounted.target)
+    for mounted in reversed(found):
+        if mounted.parent in places:
+            _leave_peers(places[mounted.parent])  # another mount may have hidden it until now
+        unmount(mounted.target, lazy=True)
+    return [mounted.target for mounted in reversed(found)]
+
+
+def _leave_peers(target: Path) -> None:
+    """What is unmounted in a mount is unmounted in its peers, too: a recursive bind of / has the host's own for them.
+
+    (mount_namespaces(7); crun's ``criu-root`` is such a bind of the container's root directory.)
+    """
+    with suppress(SystemFailed):  # hidden by another mount, or gone
+        make_private(target)
