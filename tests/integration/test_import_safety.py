@@ -1,0 +1,57 @@
+"""What an archive may do to the host that imports it, and to the containers that are there already."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from pyodcr.linux import mounts
+from tests.support.archives import podmans, settings
+from tests.support.box import Box
+from tests.support.checkpoints import start_counter
+
+pytestmark = pytest.mark.root
+
+
+@pytest.fixture
+def shared_tree(tmp_path: Path) -> Iterator[Path]:
+    """A mount that propagates, as a host's / does, with another one below it."""
+    tree = tmp_path / "tree"
+    tree.mkdir()
+    mounts.mount("tree", tree, "tmpfs")
+    mounts.mount("none", tree, flags=1 << 20)  # MS_SHARED
+    (tree / "below").mkdir()
+    mounts.mount("below", tree / "below", "tmpfs")
+    yield tree
+    mounts.unmount_below(tree)
+
+
+@pytest.mark.parametrize("times", [1, 2], ids=["one", "one-over-another"])
+def test_a_recursive_bind_is_unmounted_and_not_what_it_shows(shared_tree: Path, tmp_path: Path, times: int) -> None:
+    """As a killed crun restore leaves one, as BUNDLE/criu-root."""
+    bind = tmp_path / "criu-root"
+    bind.mkdir()
+    for _ in range(times):
+        mounts.bind(shared_tree, bind)
+    assert mounts.is_mounted(bind / "below")
+    mounts.unmount_below(bind)
+    assert mounts.below(bind) == []
+    assert mounts.is_mounted(shared_tree / "below")
+
+
+@pytest.mark.parametrize("mounted", ["/", "tmpfs"])
+def test_a_root_directory_with_mounts_in_it_is_refused(box: Box, tree: Path, shared_tree: Path, mounted: str) -> None:
+    counter = start_counter(box, tree)
+    archive = box.root / "c.tar.zst"
+    box.run("checkpoint", "-e", archive, "c")
+    box.run("rm", "c")
+    rootfs = mounted if mounted == "/" else str(shared_tree)
+    hostile = podmans(archive, box.root / "hostile.tar", settings(rootfs=rootfs, rootfs_overlay=False))
+    before = mounts.below(Path("/"))
+    error = box.fail("restore", "-i", hostile, code="rootfs-has-mounts")
+    assert rootfs in error["error"]
+    assert mounts.below(Path("/")) == before
+    assert counter.id not in box.containers()
+    box.fail("run", "--rm", "--rootfs", rootfs, "true", code="rootfs-has-mounts")
