@@ -5,10 +5,13 @@ Shared by the destinations that are one: files, pipes, devices.
 
 from __future__ import annotations
 
+import array
 import errno
+import fcntl
 import io
 import os
 import select
+import termios
 from typing import TYPE_CHECKING
 
 from pyodcr.checkpoint.destinations.base import Bytes
@@ -16,6 +19,8 @@ from pyodcr.errors import DestinationError
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
+
+DRAIN_POLL_MS = 20
 
 _CODES = {
     errno.ENOENT: "destination-not-found",
@@ -103,3 +108,23 @@ class Reader(io.RawIOBase):
         if not self.closed:
             os.close(self._fd)
         super().close()
+
+
+def drain(pipe: int, name: str) -> None:
+    """Wait until the reader has taken all that is in the pipe.
+
+    The kernel accepts what fits into its buffer although nobody may ever read it: an archive of a few KiB
+    would be committed, and its container killed, for a reader that is about to leave. A reader that left after
+    it took everything is as good as one that stays.
+    """
+    poller = select.poll()
+    poller.register(pipe, 0)  # POLLERR alone: the reader has gone
+    while _unread(pipe):
+        if poller.poll(DRAIN_POLL_MS) and _unread(pipe):
+            raise failed("write", name, BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE)))
+
+
+def _unread(pipe: int) -> int:
+    count = array.array("i", [0])
+    fcntl.ioctl(pipe, termios.FIONREAD, count)
+    return count[0]

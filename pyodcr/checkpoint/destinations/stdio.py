@@ -1,8 +1,8 @@
 """Archives through pipes: ``-`` is standard input and output, and a path may lead to a FIFO, a device or a descriptor.
 
 What is written here is gone when it is written: there is no name to make it whole under, nothing to abort but to
-stop, and no way to restore from it later. ``commit`` says that the last byte was accepted by the kernel, and, where
-the descriptor turns out to be a file, that it is on disk.
+stop, and no way to restore from it later. ``commit`` says that the reader of a pipe has taken the last byte (what it
+does with it is its own affair), and, where the descriptor turns out to be a file, that it is on disk.
 """
 
 from __future__ import annotations
@@ -45,7 +45,10 @@ class StreamUpload:
         return {"scheme": "-"}
 
     def commit(self) -> ObjectInfo:
-        if stat.S_ISREG(os.fstat(self._fd).st_mode):  # pyodcr ... > file
+        mode = os.fstat(self._fd).st_mode
+        if stat.S_ISFIFO(mode):
+            descriptors.drain(self._fd, self._url)
+        elif stat.S_ISREG(mode):  # pyodcr ... > file
             try:
                 os.fsync(self._fd)
             except OSError as error:

@@ -163,3 +163,29 @@ def test_no_descriptor_is_lost(tmp_path: Path) -> None:
         with destination.open():
             pass
     assert len(os.listdir("/proc/self/fd")) == len(before)
+
+
+def test_what_nobody_has_read_is_not_committed() -> None:
+    """A small archive fits into the pipe's buffer; its reader leaves without having read it."""
+    reading, writing = os.pipe()
+    try:
+        with StdioDestination(stdout=writing).put() as upload:
+            upload.write(b"x" * 1000)
+            os.close(reading)
+            with pytest.raises(DestinationError) as caught:
+                upload.commit()
+        assert caught.value.code == "destination-unreachable"
+    finally:
+        os.close(writing)
+
+
+def test_a_reader_may_leave_when_it_has_everything() -> None:
+    reading, writing = os.pipe()
+    try:
+        with StdioDestination(stdout=writing).put() as upload:
+            upload.write(b"x" * 1000)
+            assert len(os.read(reading, 2000)) == 1000
+            os.close(reading)
+            assert upload.commit().size_bytes == 1000
+    finally:
+        os.close(writing)
