@@ -6,6 +6,7 @@ are put in each time the container starts (:mod:`.finalize`).
 
 from __future__ import annotations
 
+import json
 import logging
 import re
 from collections.abc import Mapping
@@ -37,7 +38,7 @@ def build(options: CreateOptions, image: ImageDefaults | None, host: Host) -> Co
     """
     config = _config(parts.gather(options, image, host))
     try:
-        jsonio.dumps(jsonio.encode(config)).encode()
+        json.dumps(jsonio.encode(config), ensure_ascii=False).encode()
     except UnicodeEncodeError as error:  # bytes of the command line that Python carries as lone surrogates
         text = str(error.object)[max(0, error.start - 20) : error.end].encode(errors="replace").decode()
         raise UsageError(f"{text!r} is not valid UTF-8, which config.json must be") from error
