@@ -39,10 +39,12 @@ def fsync_directory(path: Path) -> None:
 def replacing(path: Path, *, mode: int = 0o600) -> Iterator[BinaryIO]:
     """A new file that takes ``path``'s place, durably, when the block ends well, and vanishes when it does not.
 
-    Another process sees the old content or the new, never a part.
+    Another process sees the old content or the new, never a part. What a killed process left goes when the file
+    is next written.
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
+        _sweep(path)
         fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, mode)
     except OSError as error:
         raise failed("write", path, error) from error
@@ -62,6 +64,14 @@ def replacing(path: Path, *, mode: int = 0o600) -> Iterator[BinaryIO]:
         with suppress(OSError):
             temporary.unlink()
         raise
+
+
+def _sweep(path: Path) -> None:
+    """Remove the temporary files of processes that died while they wrote ``path``."""
+    for name in os.listdir(path.parent):
+        owner = name.removeprefix(f".{path.name}.").removesuffix(".tmp")
+        if name == f".{path.name}.{owner}.tmp" and owner.isdigit() and not os.path.exists(f"/proc/{owner}"):
+            path.with_name(name).unlink(missing_ok=True)
 
 
 def write(path: Path, content: str | bytes, *, mode: int = 0o600) -> None:
