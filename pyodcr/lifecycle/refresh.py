@@ -103,8 +103,7 @@ def living_status(ctx: Context, container: Container) -> Status:
     """What a container whose init lives is: a verb that was killed may have acted and not recorded it."""
     status = container.status
     if status is Status.STOPPING:
-        stopped = boot.is_alive(container.state.stopper_pid, container.state.stopper_started)
-        return Status.STOPPING if stopped else Status.RUNNING
+        return status if _stopper_lives(container) else Status.RUNNING
     if status is Status.CREATED:
         known = ctx.runtime(container).state(container.id)
         return Status.RUNNING if known is not None and known.status == "running" else status
@@ -113,10 +112,18 @@ def living_status(ctx: Context, container: Container) -> Status:
     return Status.PAUSED if cgroups.is_frozen(ctx.cgroup(container)) else Status.RUNNING
 
 
+def _stopper_lives(container: Container) -> bool:
+    return boot.is_alive(container.state.stopper_pid, container.state.stopper_started)
+
+
 def shown(container: Container, place: ContainerPaths) -> Container:
     """The container as it is now, for display: nothing is waited for, nothing recorded."""
     state = container.state
-    if container.status not in IN_RUNTIME or boot.is_alive(state.pid, state.pid_started):
+    if container.status not in IN_RUNTIME:
+        return container
+    if boot.is_alive(state.pid, state.pid_started):
+        if container.status is Status.STOPPING and not _stopper_lives(container):
+            return replace(container, state=replace(state, status=Status.RUNNING))
         return container
     end = exit_file(place) or Exit(-1, jsonio.now())
     return replace(container, state=replace(state, status=Status.EXITED, **exit_changes(end)))
