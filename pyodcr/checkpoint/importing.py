@@ -22,7 +22,7 @@ from pyodcr.checkpoint.archive.invalid import hostile, shown
 from pyodcr.checkpoint.archive.reader import ArchiveReader
 from pyodcr.checkpoint.options import Progress, RestoreOptions
 from pyodcr.errors import ArchiveInvalid, Conflict, NotFound, Unsupported
-from pyodcr.lifecycle import prepare, probe
+from pyodcr.lifecycle import foreign, prepare, probe
 from pyodcr.lifecycle.models import Container, ContainerConfig, ContainerState, PortMapping
 from pyodcr.lifecycle.ops import create
 from pyodcr.lifecycle.spec import allowlist, names, observe, ports
@@ -56,9 +56,14 @@ def unpack_archive(source: Destination, staging: Path, progress: Progress, *, ex
     files.make_directory(staging)
     with source.open() as stream:
         reader = ArchiveReader(cast(BinaryIO, _Told(stream, progress, total)))
-        for entry in reader:
-            extract_to(entry, staging)
-            size_bytes += entry.size
+        try:
+            for entry in reader:
+                extract_to(entry, staging)
+                size_bytes += entry.size
+        except ArchiveInvalid as error:  # the reader does not know what it reads
+            raise ArchiveInvalid(
+                f"{source}: {error.message}", code=error.code, hint=error.hint, **error.details
+            ) from error
     if not (staging / capture.IMAGES / "inventory.img").is_file():
         raise ArchiveInvalid(
             f"the archive {source} holds no complete checkpoint: checkpoint/inventory.img is missing",
@@ -118,7 +123,10 @@ def import_container(ctx: Context, staging: Path, options: RestoreOptions) -> Im
     _require_networks(ctx, config)
     new_volumes = _require_volumes(ctx, config, options)
     config = create.place(ctx, without_static(replace(config, spec=spec), options))
-    return Imported(Container(config, ContainerState()), new_volumes, warnings)
+    container = Container(config, ContainerState())
+    if not ctx.db.exists(container.id):  # else it is told when the container is recorded
+        foreign.require_free(ctx, container)
+    return Imported(container, new_volumes, warnings)
 
 
 def _with_image(ctx: Context, config: ContainerConfig) -> ContainerConfig:
