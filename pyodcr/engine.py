@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Self
 
 from pyodcr import jsonio
 from pyodcr.config import Config
-from pyodcr.errors import NotFound
+from pyodcr.errors import NotFound, WrongState
 from pyodcr.lifecycle.context import Context
 from pyodcr.lifecycle.models import Container, Event, Volume
 
@@ -182,10 +182,11 @@ class Engine:
         cleanup.cleanup(self._ctx, container_id)
 
     def discard(self, container_id: str) -> None:
-        """Remove a container that could not be started."""
+        """Remove a container that could not be started; one that runs after all, or is gone, is left alone."""
         from pyodcr.lifecycle.ops import remove
 
-        remove.remove(self._ctx, container_id, remove.RemoveOptions(force=True, volumes=True))
+        with suppress(NotFound, WrongState):
+            remove.remove(self._ctx, container_id, remove.RemoveOptions(volumes=True))
 
     def forget_exec(self, container_id: str, session_id: str) -> None:
         """What conmon's exit command calls when a command in a container has ended."""

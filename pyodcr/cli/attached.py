@@ -36,10 +36,8 @@ def follow(
         return engine.wait(container.id)
 
 
-def start_attached(
-    engine: Engine, ref: str, *, stdin: bool, detach_keys: str | None = None, sig_proxy: bool = True
-) -> int:
-    """Start a container and follow it; its exit code."""
+def started(engine: Engine, ref: str) -> tuple[Container, Attachment]:
+    """Start a container, attached before its first byte of output; one that runs already is attached to as it is."""
     attachments: list[Attachment] = []
 
     def attach(made: Container) -> None:
@@ -48,7 +46,12 @@ def start_attached(
         if made.config.tty and sys.stdin.isatty():
             resize(bundle, *terminal.size())  # its first process may look before we follow it
 
-    container = engine.start(ref, before=attach)
-    if not attachments:  # it runs already
-        attach(container)
-    return follow(engine, container, attachments[0], stdin=stdin, detach_keys=detach_keys, sig_proxy=sig_proxy)
+    try:
+        container = engine.start(ref, before=attach)
+        if not attachments:
+            attach(container)
+    except BaseException:
+        for attachment in attachments:
+            attachment.close()
+        raise
+    return container, attachments[0]

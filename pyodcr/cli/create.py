@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from pyodcr.cli.attached import start_attached
+from pyodcr.cli.attached import follow, started
 from pyodcr.cli.createflags import takes_create_options
 from pyodcr.cli.session import PASSES_ARGUMENTS, engine, new_app
 from pyodcr.engine import Engine
@@ -44,6 +45,17 @@ def create(ctx: typer.Context, options: CreateOptions, cidfile: Path | None) -> 
         print(_create(found, options, cidfile).id)
 
 
+@contextmanager
+def _discarded_unless_started(found: Engine, container: Container) -> Iterator[None]:
+    """Remove a ``--rm`` container whose start fails or is interrupted; once it runs, only its own end removes it."""
+    try:
+        yield
+    except BaseException:
+        if container.config.auto_remove:
+            found.discard(container.id)
+        raise
+
+
 @app.command(context_settings=PASSES_ARGUMENTS)
 @takes_create_options
 def run(
@@ -63,17 +75,16 @@ def run(
         raise UsageError("--detach and --attach cannot be used together")
     with engine(ctx) as found:
         container = _create(found, options, cidfile)
-        try:
+        with _discarded_unless_started(found, container):
             if detach:
                 found.start(container.id)
-                print(container.id)
-                return
-            stdin = options.interactive and (not attach or "stdin" in attach)
-            status = start_attached(found, container.id, stdin=stdin, detach_keys=detach_keys, sig_proxy=sig_proxy)
-        except PyodcrError:
-            if options.rm:
-                found.discard(container.id)
-            raise
+            else:
+                container, attachment = started(found, container.id)
+        if detach:
+            print(container.id)
+            return
+        stdin = options.interactive and (not attach or "stdin" in attach)
+        status = follow(found, container, attachment, stdin=stdin, detach_keys=detach_keys, sig_proxy=sig_proxy)
         if options.rm:  # conmon's exit command does it too: whoever is first
             with suppress(NotFound):
                 found.cleanup(container.id)

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from pyodcr.cli.attached import start_attached
+from pyodcr.cli.attached import follow, started
 from pyodcr.cli.failures import for_each
 from pyodcr.cli.lifecycle import Names, chosen
 from pyodcr.cli.session import engine, new_app
@@ -32,8 +32,9 @@ def start(
         if attach or interactive:
             if len(refs) != 1:
                 raise UsageError("you cannot start and attach multiple containers at once")
+            container, attachment = started(found, refs[0])
             raise typer.Exit(
-                start_attached(found, refs[0], stdin=interactive, detach_keys=detach_keys, sig_proxy=sig_proxy)
+                follow(found, container, attachment, stdin=interactive, detach_keys=detach_keys, sig_proxy=sig_proxy)
             )
 
         def act(ref: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -314,13 +315,44 @@ def test_ctrl_c_goes_to_the_command_on_its_terminal(box: Box, tree: Path) -> Non
         assert screen.wait() == 9
 
 
-def test_a_closed_terminal_leaves_the_container_running(box: Box, tree: Path) -> None:
-    argv = box.argv("run", "-it", "--name", "c", "--network", "none", "--rootfs", f"{tree}:O", "sh")
+@pytest.mark.parametrize("option", ["--interactive", "--rm"])
+def test_a_closed_terminal_leaves_the_container_running(box: Box, tree: Path, option: str) -> None:
+    argv = box.argv("run", "-it", option, "--name", "c", "--network", "none", "--rootfs", f"{tree}:O", "sh")
     with terminal(argv, box.environ()) as screen:
         screen.expect("# ")
         pid = screen.pid
     assert not alive(pid)
     assert box.state("c") == "running"
+
+
+@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGTERM])
+def test_a_signal_to_an_attached_run_leaves_the_container_running(box: Box, tree: Path, number: int) -> None:
+    argv = box.argv("run", "-it", "--rm", "--name", "c", "--network", "none", "--rootfs", f"{tree}:O", "sh")
+    with terminal(argv, box.environ()) as screen:
+        screen.expect("# ")
+        os.kill(screen.pid, number)
+        assert screen.wait() == 128 + number
+    assert box.state("c") == "running"
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_start_with_rm_leaves_no_container(box: Box, tree: Path, tmp_path: Path, number: int) -> None:
+    """The runtime is stuck as it makes the container."""
+    at, wrapper = tmp_path / "at", tmp_path / box.runtime
+    wrapper.write_text(
+        f'#!/bin/sh\ncase " $* " in *" create "*) touch {at}; while test -e {at}; do sleep 0.02; done ;; esac\n'
+        f'exec {shutil.which(box.runtime)} "$@"\n'
+    )
+    wrapper.chmod(0o700)
+    (tmp_path / "pyodcr.toml").write_text(f'[runtimes]\n{box.runtime} = "{wrapper}"\n')
+    box.env["PYODCR_CONFIG"] = str(tmp_path / "pyodcr.toml")
+    words = ("run", "--rm", "-d", "--network", "none", "--rootfs", f"{tree}:O", "sh", "-c", POLITE)
+    with box.popen(*words, stderr=subprocess.PIPE) as running:
+        wait_for(at.exists, "the runtime to be called")
+        running.send_signal(number)
+        assert running.wait(30) == (128 + number)
+    at.unlink()
+    assert not box.containers()
 
 
 def test_signals_are_passed_on(box: Box, tree: Path) -> None:
