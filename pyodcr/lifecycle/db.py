@@ -93,6 +93,8 @@ class Database:
             raise SystemFailed(f"{self.path} was written by a newer pyodcr", hint="upgrade pyodcr on this host")
 
     def _failed(self, error: sqlite3.Error) -> SystemFailed:
+        if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL:
+            return SystemFailed(f"state database {self.path}: {error}", code="no-space", hint="free some space there")
         return SystemFailed(f"state database {self.path}: {error}", code="database")
 
     def close(self) -> None:
@@ -109,7 +111,8 @@ class Database:
                 yield connection
                 connection.execute("COMMIT")
             except BaseException:
-                connection.execute("ROLLBACK")
+                if connection.in_transaction:  # SQLite ends it by itself on a full disk, say
+                    connection.execute("ROLLBACK")
                 raise
         except sqlite3.IntegrityError:
             raise
@@ -139,10 +142,8 @@ class Database:
     def find(self, ref: str) -> Container:
         """A container by name, ID, or the beginning of an ID that fits only one."""
         rows = self._rows("SELECT config, state FROM container WHERE id = ?1 OR name = ?1", ref)
-        if not rows and ref:
-            # GLOB is case-sensitive and uses the index; a ref with wildcards in it is no ID
-            pattern = ref + "*" if ref.isalnum() else ref
-            rows = self._rows("SELECT config, state FROM container WHERE id GLOB ? LIMIT 2", pattern)
+        if not rows and ref.isalnum():  # it holds no wildcard; GLOB is case-sensitive and uses the index
+            rows = self._rows("SELECT config, state FROM container WHERE id GLOB ? LIMIT 2", ref + "*")
         if not rows:
             raise _no_container(ref)
         if len(rows) > 1:
