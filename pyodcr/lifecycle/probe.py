@@ -70,7 +70,7 @@ class Libcriu(StrEnum):
 
 def runtimes(config: Config) -> tuple[RuntimeInfo, ...]:
     """Every runtime that is installed or configured, the default ones first."""
-    return tuple(_infos(config, _names(config)))
+    return tuple(_infos(config, names(config)))
 
 
 def runtime(config: Config, name: str) -> RuntimeInfo:
@@ -86,13 +86,13 @@ def default_runtime(config: Config) -> RuntimeInfo:
     if config.runtime:
         return runtime(config, config.runtime)
     runs = None
-    for info in _infos(config, _names(config)):
+    for info in _infos(config, names(config)):
         if info.can_checkpoint:
             return info
         if info.can_run and runs is None:
             runs = info
     if runs is None:
-        raise ToolNotFound("no OCI runtime works on this host", hint="install crun or runc", tried=_names(config))
+        raise ToolNotFound("no OCI runtime works on this host", hint="install crun or runc", tried=names(config))
     return runs
 
 
@@ -107,7 +107,8 @@ def find(config: Config, name: str) -> Path:
     return found
 
 
-def _names(config: Config) -> tuple[str, ...]:
+def names(config: Config) -> tuple[str, ...]:
+    """The runtimes that may be on this host: the default ones and the configured ones."""
     configured = [*config.runtimes, config.runtime]
     return (*DEFAULT_ORDER, *sorted({name for name in configured if name} - set(DEFAULT_ORDER)))
 

@@ -67,19 +67,8 @@ class OciRuntime:
         self._run("resume", container_id)
 
     def saved_annotations(self, container_id: str) -> dict[str, str]:
-        """The annotations the runtime saved when it created the container, the only ones it acts on.
-
-        runc keeps them as ``NAME=VALUE`` labels in its state.json, crun in its copy of config.json.
-        """
-        directory = self.state_root / container_id
-        state = files.read(directory / "state.json")
-        if state is not None:
-            labels = jsonio.loads(state).get("config", {}).get("labels") or []
-            return dict(label.split("=", 1) for label in labels if "=" in label)
-        config = files.read(directory / "config.json")
-        if config is not None:
-            return dict(jsonio.loads(config).get("annotations") or {})
-        return {}
+        """The annotations the runtime saved when it created the container, the only ones it acts on."""
+        return saved_annotations(self.state_root / container_id) or {}
 
     def delete(self, container_id: str) -> None:
         """Forget the container by force, whatever state it is in; fine when the runtime knows nothing of it.
@@ -98,6 +87,21 @@ class OciRuntime:
             if directory.exists() and again.status != 0 and "does not exist" not in result.stderr + again.stderr:
                 raise process.failed([self.path, "delete", container_id], again, RuntimeFailed)
             files.remove_tree(directory)
+
+
+def saved_annotations(directory: Path) -> dict[str, str] | None:
+    """The annotations in a runtime's state of one container; None where it has none.
+
+    runc keeps them as ``NAME=VALUE`` labels in its state.json, crun in its copy of config.json.
+    """
+    state = files.read(directory / "state.json")
+    if state is not None:
+        labels = jsonio.loads(state).get("config", {}).get("labels") or []
+        return dict(label.split("=", 1) for label in labels if "=" in label)
+    config = files.read(directory / "config.json")
+    if config is not None:
+        return dict(jsonio.loads(config).get("annotations") or {})
+    return None
 
 
 def exec_code(said: str) -> str | None:

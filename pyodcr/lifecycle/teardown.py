@@ -11,7 +11,7 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 from pyodcr.errors import NetworkFailed
-from pyodcr.lifecycle import conmon
+from pyodcr.lifecycle import conmon, foreign
 from pyodcr.lifecycle.models import Container, Status
 from pyodcr.lifecycle.storage import overlay
 from pyodcr.linux import cgroups, files, mounts
@@ -26,12 +26,14 @@ def leave_runtime(ctx: Context, container: Container) -> None:
     """The runtime forgets the container; whatever is left of it in its cgroup is killed.
 
     crun answers 0 to ``delete --force`` and leaves a restored container running that it does not know,
-    so the cgroup has the last word, not the runtime.
+    so the cgroup has the last word, not the runtime. A container of that ID which is somebody else's is left alone.
     """
     place, cgroup = ctx.place(container), ctx.cgroup(container)
     conmon.end(container.config, place)
     mounts.unmount_below(place.bundle / "criu-root")
     _unmount_cgroup_yards(container, ctx)
+    if foreign.holds(ctx, container):
+        return
     cgroups.kill(cgroup)
     ctx.runtime(container).delete(container.id)
     cgroups.kill(cgroup)

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
+from pyodcr.lifecycle.db import Database
+from pyodcr.lifecycle.models import Container, ContainerState
 from pyodcr.linux import mounts
+from tests.integration.conftest import RUNTIMES
 from tests.support.archives import podmans, settings
 from tests.support.box import Box
 from tests.support.checkpoints import start_counter
@@ -55,3 +59,35 @@ def test_a_root_directory_with_mounts_in_it_is_refused(box: Box, tree: Path, sha
     assert mounts.below(Path("/")) == before
     assert counter.id not in box.containers()
     box.fail("run", "--rm", "--rootfs", rootfs, "true", code="rootfs-has-mounts")
+
+
+def test_a_container_of_another_root_is_not_touched(
+    make_box: Callable[[], Box], runtime: str, tree: Path, tmp_path: Path
+) -> None:
+    """An archive brings its ID along, and the runtimes' state and the cgroups are the host's."""
+    first, second = make_box(), make_box()
+    first.runtime = second.runtime = runtime
+    counter = start_counter(first, tree)
+    archive = tmp_path / "c.tar.zst"
+    first.run("checkpoint", "-R", "-e", archive, "c")
+    error = second.fail("restore", "-i", archive, code="id-taken")
+    assert counter.id in error["error"]
+    assert "--name" in error["hint"]
+    assert second.containers() == []
+    counter.moves()
+    second.runtime = next(other for other in RUNTIMES if other != runtime)
+    others = podmans(archive, tmp_path / "other.tar", settings(runtime=second.runtime))
+    second.fail("restore", "-i", others, code="id-taken")
+    counter.moves()
+
+
+def test_what_is_torn_down_is_our_own(make_box: Callable[[], Box], runtime: str, tree: Path) -> None:
+    """A record of the same ID in another root, as it is left if the other one came a moment later."""
+    first, second = make_box(), make_box()
+    first.runtime = second.runtime = runtime
+    counter = start_counter(first, tree)
+    with closing(Database(first.root / "state.sqlite")) as one, closing(Database(second.root / "state.sqlite")) as two:
+        two.add(Container(one.get(counter.id).config, ContainerState()), "create")
+    second.run("rm", "-f", "c")
+    counter.moves()
+    assert first.state("c") == "running"
