@@ -116,10 +116,9 @@ class Context:
         with flock.exclusive(lock):
             try:
                 yield self._settled(self.db.get(found.id), ref, during)
-            except NotFound:
-                if not self.db.exists(found.id):  # removed while we waited for its lock, whose file we made anew
+            finally:
+                if not self.db.exists(found.id):  # removed by us, or while we waited for a lock that we made anew
                     files.remove(lock)
-                raise
 
     def _settled(self, container: Container, ref: str, during: str) -> Container:
         operation = self._abandoned(container, during)

@@ -120,5 +120,5 @@ def discard(ctx: Context, container: Container, *, volumes: bool = False) -> Non
     files.remove_tree(place.persist)
     if volumes:
         ctx.volumes.remove_anonymous(container)
-    files.remove(place.lock)  # before the row: without one nobody would look for it
+    files.remove(place.lock)  # before the row: killed in between, nobody would look for it any more
     ctx.db.remove(container)
