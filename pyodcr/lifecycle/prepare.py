@@ -6,7 +6,6 @@ container's ID, so :mod:`.teardown` finds what a killed process left.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -15,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 from pyodcr import jsonio
 from pyodcr.errors import NotFound, UsageError, WrongState
-from pyodcr.lifecycle import teardown
-from pyodcr.lifecycle.models import Container, ContainerConfig, NetworkOptions
+from pyodcr.lifecycle import localtime, ownership, teardown
+from pyodcr.lifecycle.models import Container, NetworkOptions
 from pyodcr.lifecycle.network import names, ports
 from pyodcr.lifecycle.spec.finalize import Place, finalize, host_changes
 from pyodcr.lifecycle.spec.users import lookup
@@ -26,7 +25,6 @@ from pyodcr.linux import files, mounts
 if TYPE_CHECKING:
     from pyodcr.lifecycle.context import Context
 
-ZONES = Path("/usr/share/zoneinfo")
 NAMESPACE_FILES = {
     "ipc": "ipc",
     "network": "net",
@@ -99,7 +97,9 @@ def prepare(
     if not config.no_shm and not config.ipc_container:
         _mount_shm(place.shm, config.shm_size_bytes, config.mount_label)
     user = lookup(rootfs, config.user, config.groups)
-    _apply_to_host(config, (user.uid, user.gid))
+    for change in host_changes(config):
+        if change.chown:
+            ownership.give(change.path, (user.uid, user.gid))
     volumes = {
         volume.name: ctx.volumes.prepare(volume, rootfs, (user.uid, user.gid)) for volume in config.named_volumes
     }
@@ -179,7 +179,8 @@ def _own_files(ctx: Context, container: Container) -> Mapping[str, Path]:
     config, place = container.config, ctx.place(container)
     files.write(place.run / ".containerenv", "", mode=0o644)
     named = ctx.paths.container(config.net_container).run if config.net_container else place.run
-    _write_localtime(config.timezone, place.run / "localtime")
+    if config.timezone:
+        localtime.write(config.timezone, place.run / "localtime")
     found = {
         "/etc/localtime": place.run / "localtime",
         "/etc/hosts": named / "hosts",
@@ -189,21 +190,3 @@ def _own_files(ctx: Context, container: Container) -> Mapping[str, Path]:
         "/dev/shm": (ctx.paths.container(config.ipc_container) if config.ipc_container else place).shm,
     }
     return {destination: source for destination, source in found.items() if source.exists()}
-
-
-def _write_localtime(timezone: str, target: Path) -> None:
-    """``--tz``: the zone's rules as a file of ours, so the container need not have them."""
-    if timezone:
-        source = Path("/etc/localtime") if timezone == "local" else ZONES / timezone
-        files.write(target, source.read_bytes(), mode=0o644)
-
-
-def _apply_to_host(config: ContainerConfig, owner: tuple[int, int]) -> None:
-    """What the option ``U`` of a bind mount asks: its source, with all below, belongs to the container's user."""
-    for change in host_changes(config):
-        if not change.chown:
-            continue
-        os.chown(change.path, *owner, follow_symlinks=False)
-        for directory, directories, others in os.walk(change.path):
-            for name in (*directories, *others):
-                os.chown(os.path.join(directory, name), *owner, follow_symlinks=False)
