@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -42,10 +43,11 @@ def replacing(path: Path, *, mode: int = 0o600) -> Iterator[BinaryIO]:
     Another process sees the old content or the new, never a part. What a killed process left goes when the file
     is next written.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    # unguessable and new: where others may write, nobody waits there with a link or a file of theirs
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.{os.urandom(4).hex()}.tmp")
     try:
         _sweep(path)
-        fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, mode)
+        fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
     except OSError as error:
         raise failed("write", path, error) from error
     try:
@@ -67,10 +69,11 @@ def replacing(path: Path, *, mode: int = 0o600) -> Iterator[BinaryIO]:
 
 
 def _sweep(path: Path) -> None:
-    """Remove the temporary files of processes that died while they wrote ``path``."""
+    """Remove the temporary files of processes that died while they wrote ``path``: their names tell whose they are."""
+    mine = re.compile(rf"\.{re.escape(path.name)}\.(\d+)\.[0-9a-f]{{8}}\.tmp")
     for name in os.listdir(path.parent):
-        owner = name.removeprefix(f".{path.name}.").removesuffix(".tmp")
-        if name == f".{path.name}.{owner}.tmp" and owner.isdigit() and not os.path.exists(f"/proc/{owner}"):
+        owner = mine.fullmatch(name)
+        if owner and not os.path.exists(f"/proc/{owner[1]}"):
             path.with_name(name).unlink(missing_ok=True)
 
 
