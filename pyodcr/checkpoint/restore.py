@@ -25,8 +25,8 @@ from pyodcr.checkpoint.importing import import_container, unpack_archive, withou
 from pyodcr.checkpoint.options import Outcome, Progress, RestoreOptions, no_progress
 from pyodcr.checkpoint.undertaking import Undertaking
 from pyodcr.errors import ArchiveInvalid, NotFound, RuntimeFailed
-from pyodcr.lifecycle import prepare, recovery, teardown
-from pyodcr.lifecycle.models import Container, NetworkOptions, Status
+from pyodcr.lifecycle import prepare, recovery, restored
+from pyodcr.lifecycle.models import Container, NetworkOptions
 from pyodcr.lifecycle.network.status import reuse
 from pyodcr.lifecycle.operations import Kind, Stage, opened, opened_import
 from pyodcr.lifecycle.storage import unpack
@@ -81,7 +81,7 @@ def restore(ctx: Context, ref: str, options: RestoreOptions, progress: Progress 
         has_images = bool(container.state.checkpoint_path) and (local / "inventory.img").exists()
         archive = None if has_images else _recorded_archive(ctx, container)
         url = archive.url if archive is not None else ""
-        operation = opened(Kind.RESTORE, container.id, archive=url)
+        operation = opened(Kind.RESTORE, container.id, archive=url, keep=options.keep)
         ctx.db.put_operation(operation)
     with Undertaking(ctx, operation) as own:
         source = Source(local, local, fresh=False)
@@ -97,7 +97,7 @@ def restore_archive(ctx: Context, options: RestoreOptions, progress: Progress = 
     ctx.refresh_after_reboot()
     recovery.sweep_imports(ctx)
     archive = registry.resolve(options.source, ctx.config)
-    operation = replace(opened_import(), archive=archive.url if archive.durable else "")
+    operation = replace(opened_import(), archive=archive.url if archive.durable else "", keep=options.keep)
     ctx.db.put_operation(operation)
     with Undertaking(ctx, operation) as own:
         size_bytes = unpack_archive(archive, own.staging, progress)
@@ -176,31 +176,19 @@ class _Restore:
                 ctx, self.container, undo, networks=self._networks(), lock_network=self.options.tcp_established
             )
             self._fill(prepared)
-            undo.callback(teardown.leave_runtime, ctx, prepared.container)
             self.own.record(Stage.RESTORING)
+            undo.pop_all()  # from here on whether it came back decides what is undone
             called = time.monotonic()
             flags = [flag for flag, wanted in self._flags() if wanted]
             started = ctx.conmon.restore(
                 prepared.container.config, runtime, self.source.images, flags, inherited=inherited
             )
             self.runtime_s = time.monotonic() - called
+            finishing = replace(self.own.operation, stage=Stage.FINISHING)
+            self.container = restored.record(ctx, prepared.container, finishing, started)
+            self.own.operation = finishing
             if self.options.tcp_established:  # CRIU takes our lock for its own only if it locks with iptables, too
-                recovery.unlock_network(prepared.container)
-            self.container = ctx.db.record(
-                prepared.container,
-                status=Status.RUNNING,
-                pid=started.pid,
-                pid_started=started.pid_started,
-                conmon_pid=started.conmon_pid,
-                conmon_started=started.conmon_started,
-                started_at=prepared.container.state.started_at or jsonio.now(),
-                exited=False,
-                exit_code=0,
-                error="",
-                stopped_by_user=False,
-            )
-            self.own.record(Stage.FINISHING)
-            undo.pop_all()
+                recovery.unlock_network(self.container)
 
     def _flags(self) -> tuple[tuple[str, bool], ...]:
         return (("--tcp-established", self.options.tcp_established), ("--file-locks", self.options.file_locks))
@@ -258,33 +246,18 @@ class _Restore:
         return told
 
     def _undo(self) -> None:
-        """The ``with`` blocks took everything down; what is left are the records."""
-        if self.own.operation.imported:
-            recovery.discard_import(self.ctx, self.container, self.own.operation)
-        else:
-            teardown.teardown(self.ctx, self.container)
+        """As whoever finds the operation of a dead process: a container that came back is recorded, else undone."""
+        recovery.recover(self.ctx, self.ctx.db.get(self.container.id), self.own.operation)
 
     def _consume(self) -> None:
-        """A checkpoint is used up by its restore: running it twice would let its files and memory disagree."""
-        keep, state, place = self.options.keep, self.container.state, self.ctx.place(self.container)
-        self.container = self.ctx.db.record(
-            self.container,
-            "restore",
-            checkpointed=False,
-            checkpointed_at=None,
-            restored=True,
-            restored_at=jsonio.now(),
-            checkpoint_path=state.checkpoint_path if keep else "",
-            checkpoint_archive=self.own.operation.archive if keep else "",
-        )
         if self.options.ignore_static_ip or self.options.ignore_static_mac:
             self.container = self.ctx.db.reconfigure(
                 self.container, without_static(self.container.config, self.options)
             )
-        if not keep:
-            files.remove_tree(place.checkpoint)
+        restored.use_up(self.ctx, self.container, self.own.operation)
+        if not self.options.keep:
             for name in LOGS:
-                files.remove(place.bundle / name)
+                files.remove(self.ctx.place(self.container).bundle / name)
 
 
 def _untar(part: Path, target: Path) -> None:

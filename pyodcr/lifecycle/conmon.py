@@ -120,7 +120,7 @@ class Conmon:
         with _pipe() as (sync, sync_theirs), _pipe() as (start, start_theirs):
             pipes = {"_OCI_SYNCPIPE": sync_theirs, "_OCI_STARTPIPE": start_theirs}
             self._launch([*words, *extra], place.bundle, pipes, start, inherited)
-            conmon_pid = _read_pid(pid_file)
+            conmon_pid = read_pid(pid_file)
             conmon_started = boot.start_time(conmon_pid)
             pid = _await_pid(sync, runtime, place.oci_log, container.name, poll, deadline_s)
         return Started(pid, boot.start_time(pid), conmon_pid, conmon_started)
@@ -256,13 +256,19 @@ def end(container: ContainerConfig, place: ContainerPaths) -> None:
     """
     if (place.persist / "exit").exists():
         return
-    pid = _read_pid(Path(container.conmon_pid_file or place.conmon_pid_file))
-    command = processes.arguments(pid) if pid else ()
-    if command and Path(command[0]).name == "conmon" and container.id in command:
+    pid = monitor(container, place)
+    if pid:
         processes.kill_families([pid])
 
 
-def _read_pid(path: Path) -> int:
+def monitor(container: ContainerConfig, place: ContainerPaths) -> int:
+    """The pid of the container's monitor; 0 when it is not there."""
+    pid = read_pid(Path(container.conmon_pid_file or place.conmon_pid_file))
+    command = processes.arguments(pid) if pid else ()
+    return pid if command and Path(command[0]).name == "conmon" and container.id in command else 0
+
+
+def read_pid(path: Path) -> int:
     text = files.read(path) or ""
     return int(text) if text.strip().isdigit() else 0
 

@@ -175,8 +175,13 @@ class Database:
                 )
         return Conflict(f"a container with ID {container.id} already exists", code="id-taken")
 
-    def record(self, container: Container, event: str = "", **changes: Any) -> Container:
-        """Change the state's named fields, and tell of it, in one transaction. The caller holds the lock."""
+    def record(
+        self, container: Container, event: str = "", *, operation: Operation | None = None, **changes: Any
+    ) -> Container:
+        """Change the state's named fields, and tell of it, in one transaction. The caller holds the lock.
+
+        ``operation``: how far the operation is that changes them, in the same transaction.
+        """
         changed = replace(container, state=replace(container.state, **changes))
         with self._writing() as connection:
             updated = connection.execute(
@@ -185,6 +190,8 @@ class Database:
             )
             if updated.rowcount == 0:
                 raise _no_container(changed.id)
+            if operation is not None:
+                _put_operation(connection, operation)
             if changed.state.exited:
                 _keep_exit_code(connection, changed)
             if event:

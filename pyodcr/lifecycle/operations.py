@@ -56,6 +56,7 @@ class Operation:
     archive: str = key("archive", "")
     upload: Mapping[str, str] = key("upload", factory=dict)  # what aborts an unfinished upload
     new_volumes: tuple[str, ...] = key("newVolumes", ())  # made by an import, removed with it
+    keep: bool = key("keep", False)  # a restore that does not use up its checkpoint
     imported: bool = key("imported", False)  # a container made by this restore: removed if it fails
     extra: Mapping[str, Any] = field(default_factory=dict)
 
@@ -71,6 +72,7 @@ class Observation:
     init_alive: bool
     criu_alive: bool
     images_complete: bool  # CRIU writes inventory.img last
+    restored: bool = False  # it came back, though nobody recorded it
     ended_by_itself: bool = False  # as conmon saw it: not by SIGKILL, which is how CRIU ends a container
 
 
@@ -80,6 +82,8 @@ class Step(StrEnum):
     KILL_CRIU = "kill-criu"  # it did not give up by itself, though nobody answers its hook any more
     UNLOCK_NETWORK = "unlock-network"  # CRIU's chain or table drops every packet
     THAW = "thaw"
+    ADOPT_RESTORED = "adopt-restored"  # it runs, and its files move on: say so
+    USE_UP = "use-up"  # the images of a restore that succeeded
     DISCARD_RESTORE = "discard-restore"  # half a process tree: kill it, unmount, delete
     RECORD_CHECKPOINT = "record-checkpoint"  # the container is gone, its archive or its images are whole: say so
     ABORT_UPLOAD = "abort-upload"
@@ -103,7 +107,11 @@ def plan(operation: Operation, seen: Observation) -> tuple[Step, ...]:
             steps.append(Step.RECORD_CHECKPOINT)
         if not committed:
             steps.append(Step.ABORT_UPLOAD)
-    elif operation.stage is not Stage.FINISHING:
+    elif operation.stage is Stage.FINISHING:
+        steps += [Step.UNLOCK_NETWORK, Step.USE_UP]
+    elif operation.stage is Stage.RESTORING and seen.restored:
+        steps += [Step.ADOPT_RESTORED, Step.UNLOCK_NETWORK, Step.USE_UP]
+    else:
         steps.append(Step.DISCARD_RESTORE)
         if operation.imported:
             steps.append(Step.REMOVE_CONTAINER)

@@ -6,15 +6,16 @@ import logging
 import os
 import signal
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pyodcr import jsonio
 from pyodcr.errors import PyodcrError
-from pyodcr.lifecycle import refresh, teardown
+from pyodcr.lifecycle import refresh, restored, teardown
 from pyodcr.lifecycle.models import Container, Status
 from pyodcr.lifecycle.network import packetlock
-from pyodcr.lifecycle.operations import Kind, Observation, Operation, Step, plan
+from pyodcr.lifecycle.operations import Kind, Observation, Operation, Stage, Step, plan
 from pyodcr.linux import boot, cgroups, files, mounts, pidfd, processes
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ def observe(ctx: Context, container: Container, operation: Operation) -> Observa
         init_alive=same_boot and boot.is_alive(state.pid, state.pid_started),
         criu_alive=same_boot and operation.kind is Kind.CHECKPOINT and not _settled(operation),
         images_complete=Path(operation.images, "inventory.img").exists() if operation.images else False,
+        restored=same_boot and operation.stage is Stage.RESTORING and restored.survivor(ctx, container) is not None,
         ended_by_itself=end is not None and end.code != 128 + signal.SIGKILL,
     )
 
@@ -145,6 +147,13 @@ def _act_on(step: Step, ctx: Context, container: Container, operation: Operation
         unlock_network(container)
     elif step is Step.THAW:
         cgroups.thaw(ctx.cgroup(container))
+    elif step is Step.ADOPT_RESTORED:
+        started = restored.survivor(ctx, container)
+        if started is not None:  # else it ended just now, and nobody is left to say how
+            return restored.record(ctx, container, replace(operation, stage=Stage.FINISHING), started)
+        return teardown.teardown(ctx, container)
+    elif step is Step.USE_UP:
+        restored.use_up(ctx, container, operation)
     elif step is Step.DISCARD_RESTORE:
         return teardown.teardown(ctx, container)
     elif step is Step.RECORD_CHECKPOINT:

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
 
 from pyodcr.lifecycle.db import Database
 from pyodcr.lifecycle.models import Container, ContainerState
+from pyodcr.lifecycle.operations import Stage
 from pyodcr.linux import mounts
 from tests.integration.conftest import RUNTIMES
 from tests.support.archives import podmans, settings
 from tests.support.box import Box
-from tests.support.checkpoints import start_counter
+from tests.support.checkpoints import operations, start_counter
 
 pytestmark = pytest.mark.root
 
@@ -91,3 +92,40 @@ def test_what_is_torn_down_is_our_own(make_box: Callable[[], Box], runtime: str,
     second.run("rm", "-f", "c")
     counter.moves()
     assert first.state("c") == "running"
+
+
+def test_killed_after_the_container_came_back(box: Box, tree: Path) -> None:
+    """Its files move on from then on: it is found running, and its checkpoint is used up."""
+    counter = start_counter(box, tree)
+    box.run("checkpoint", "c")
+    with killed_when_it_answers(box):
+        assert box.call("restore", "c").returncode == -9
+    reached = counter.moves()
+    assert [operation.stage for operation in operations(box)] == [Stage.RESTORING]
+    assert box.run("exec", "c", "true") == ""
+    assert box.state("c") == "running"
+    counter.moves(above=reached)
+    assert operations(box) == []
+    assert not (counter.bundle / "checkpoint").exists()
+    box.run("rm", "-f", "-t", "0", "c")
+
+
+def test_a_signal_after_the_container_came_back(box: Box, tree: Path) -> None:
+    counter = start_counter(box, tree)
+    archive = box.root / "c.tar.zst"
+    box.run("checkpoint", "-e", archive, "c")
+    with killed_when_it_answers(box, "SIGTERM"):
+        box.call("restore", "c")
+    counter.moves()
+    assert operations(box) == []
+    assert box.state("c") == "running"
+
+
+@contextmanager
+def killed_when_it_answers(box: Box, name: str = "SIGKILL") -> Iterator[None]:
+    """By conmon's answer, the one message over a socket of its kind that a restore without a terminal receives."""
+    box.prefix = ("strace", "-qq", "-o", "/dev/null", "-e", "trace=recvfrom", "-e", f"inject=recvfrom:signal={name}")
+    try:
+        yield
+    finally:
+        box.prefix = ()
