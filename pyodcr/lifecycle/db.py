@@ -28,6 +28,7 @@ from typing import TYPE_CHECKING, Any
 
 from pyodcr import jsonio
 from pyodcr.errors import Ambiguous, Conflict, NotFound, SystemFailed
+from pyodcr.lifecycle import reserve
 from pyodcr.lifecycle.models import Container, ContainerConfig, ContainerState, Event, ExecSession, Volume
 from pyodcr.linux import files
 
@@ -62,14 +63,22 @@ class Database:
     def _connection(self) -> sqlite3.Connection:
         files.make_directory(self.path.parent)
         self._make_private()
+        reserve.settle(self.path.parent)
         try:
             connection = sqlite3.connect(self.path, timeout=BUSY_TIMEOUT_S, isolation_level=None)
             connection.execute("PRAGMA journal_mode=WAL")
             connection.execute("PRAGMA synchronous=FULL")
             self._migrate(connection)
         except sqlite3.Error as error:
-            raise self._failed(error) from error
+            if not self._is_readable_as_it_is():
+                raise self._failed(error) from error
+            return sqlite3.connect(f"{self.path.absolute().as_uri()}?immutable=1", uri=True, isolation_level=None)
         return connection
+
+    def _is_readable_as_it_is(self) -> bool:
+        """Whether `ps` can do without journal and index, for which a full disk has no room: all is in the one file."""
+        journal = self.path.with_name(f"{self.path.name}-wal")
+        return reserve.is_full(self.path.parent) and not (journal.exists() and journal.stat().st_size)
 
     def _make_private(self) -> None:
         """SQLite would let everybody read it, where the directory lets them (a file system of its own, say)."""
@@ -93,8 +102,14 @@ class Database:
             raise SystemFailed(f"{self.path} was written by a newer pyodcr", hint="upgrade pyodcr on this host")
 
     def _failed(self, error: sqlite3.Error) -> SystemFailed:
-        if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL:
-            return SystemFailed(f"state database {self.path}: {error}", code="no-space", hint="free some space there")
+        # SQLite calls a full disk full when it writes its file, and an I/O error when it maps its index
+        full = getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL or reserve.is_full(self.path.parent)
+        if full:
+            return SystemFailed(
+                f"state database {self.path}: no space left on the disk ({error})",
+                code="no-space",
+                hint="free some space there; pyodcr rm and image rm need next to none",
+            )
         return SystemFailed(f"state database {self.path}: {error}", code="database")
 
     def close(self) -> None:
@@ -105,6 +120,7 @@ class Database:
     @contextmanager
     def _writing(self) -> Iterator[sqlite3.Connection]:
         connection = self._connection
+        reserve.settle(self.path.parent)
         try:
             connection.execute("BEGIN IMMEDIATE")
             try:

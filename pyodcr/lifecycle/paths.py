@@ -2,6 +2,7 @@
 
 ROOT (durable, default /var/lib/pyodcr)
 ├── state.sqlite                     containers, volumes, events, operations
+├── reserve                          space for the database's next records, see reserve
 ├── images/                          the image store, see storage.imagestore
 ├── volumes/NAME/_data
 ├── networks/NAME.json               netavark's and Podman's format
