@@ -24,7 +24,7 @@ from pyodcr.lifecycle.models import Container, Event, Volume
 
 if TYPE_CHECKING:
     from pyodcr.checkpoint.hostcheck import CheckResult
-    from pyodcr.checkpoint.options import DumpOptions, Outcome, Progress, RestoreOptions
+    from pyodcr.checkpoint.options import DumpOptions, Outcome, Progress, RestoreOptions, Warn
     from pyodcr.lifecycle.attach import Streams
     from pyodcr.lifecycle.network.definitions import Network, NewNetwork
     from pyodcr.lifecycle.network.networks import NetworkStore
@@ -366,13 +366,15 @@ class Engine:
 
         return dump.checkpoint(self._ctx, ref, options, progress or no_progress)
 
-    def restore(self, ref: str, options: RestoreOptions, progress: Progress | None = None) -> Outcome:
+    def restore(
+        self, ref: str, options: RestoreOptions, progress: Progress | None = None, warn: Warn | None = None
+    ) -> Outcome:
         """Restore ``ref``, or with ``options.source`` a container from that archive (``ref`` is then empty)."""
         from pyodcr.checkpoint import restore
-        from pyodcr.checkpoint.options import no_progress
+        from pyodcr.checkpoint.options import no_progress, no_warning
 
         if options.source:
-            return restore.restore_archive(self._ctx, options, progress or no_progress)
+            return restore.restore_archive(self._ctx, options, progress or no_progress, warn or no_warning)
         return restore.restore(self._ctx, ref, options, progress or no_progress)
 
     # --- the host ---------------------------------------------------------------------------

@@ -14,13 +14,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 from pyodcr import jsonio
-from pyodcr.checkpoint import capture
+from pyodcr.checkpoint import capture, reach
 from pyodcr.checkpoint.admission import admit
 from pyodcr.checkpoint.archive.entry import MAX_WHOLE_BYTES
 from pyodcr.checkpoint.archive.extract import extract_to
 from pyodcr.checkpoint.archive.invalid import hostile, shown
 from pyodcr.checkpoint.archive.reader import ArchiveReader
 from pyodcr.checkpoint.options import Progress, RestoreOptions
+from pyodcr.checkpoint.reach import Reach
 from pyodcr.errors import ArchiveInvalid, Conflict, NotFound, Unsupported
 from pyodcr.lifecycle import foreign, prepare, probe
 from pyodcr.lifecycle.models import Container, ContainerConfig, ContainerState, PortMapping
@@ -38,7 +39,7 @@ PLACES = ("root.path ", "linux.cgroupsPath", "path of the ")
 
 @dataclass(frozen=True, slots=True)
 class Imported:
-    """A container that is not recorded yet, the volumes it brings, and what was left out of it."""
+    """A container that is not recorded yet, the volumes it brings, what was left out of it and what it reaches."""
 
     container: Container
     new_volumes: tuple[str, ...]
@@ -118,15 +119,20 @@ def import_container(ctx: Context, staging: Path, options: RestoreOptions) -> Im
         created_at=jsonio.now(),
         ports=_published(options.publish) or config.ports,
     )
+    document = _document(staging, capture.SPEC)
+    outside = reach.of(config, document)
+    reach.require_trust(config.name, outside, trusted=options.trust)
     config = _with_image(ctx, config)
-    spec, warnings = _rebuilt(_document(staging, capture.SPEC), config)
+    _require_sources(outside)
+    spec, left_out = _rebuilt(document, config, outside)
     _require_networks(ctx, config)
     new_volumes = _require_volumes(ctx, config, options)
     config = create.place(ctx, without_static(replace(config, spec=spec), options))
     container = Container(config, ContainerState())
     if not ctx.db.exists(container.id):  # else it is told when the container is recorded
         foreign.require_free(ctx, container)
-    return Imported(container, new_volumes, warnings)
+    taken_over = tuple(f"the container {line}" for line in outside.lines())
+    return Imported(container, new_volumes, (*left_out, *taken_over))
 
 
 def _with_image(ctx: Context, config: ContainerConfig) -> ContainerConfig:
@@ -170,32 +176,30 @@ def _require_volumes(ctx: Context, config: ContainerConfig, options: RestoreOpti
     return tuple(name for name in names if not ctx.volumes.exists(name))
 
 
-def _rebuilt(document: Mapping[str, Any], config: ContainerConfig) -> tuple[Mapping[str, Any], tuple[str, ...]]:
-    """The spec from the allow-list, and a line for everything that was left out or reaches out of the container."""
+def _rebuilt(
+    document: Mapping[str, Any], config: ContainerConfig, outside: Reach
+) -> tuple[Mapping[str, Any], tuple[str, ...]]:
+    """The spec from the allow-list, and a line for everything that was left out."""
     own = {volume.dest for volume in config.named_volumes} | {volume.dest for volume in config.overlay_volumes}
-    wanted = {volume.dest: volume.source for volume in config.overlay_volumes}
-    for destination, source in allowlist.bind_mounts(document).items():
-        # libpod generates /etc/passwd and /etc/group below the source host's own directory
-        if destination not in own and not (config.static_dir and source.startswith(f"{config.static_dir}/")):
-            wanted[destination] = source
-    warnings: list[str] = []
-    if config.rootfs:
-        warnings.append(f"the container has {config.rootfs} of this host for its root filesystem")
-    for destination, source in wanted.items():
+    spec, dropped = allowlist.rebuild(
+        document,
+        binds={place: Path(source) for place, source in outside.sources.items() if place not in own},
+        remade=own,
+        shared=("cgroup", *outside.namespaces),
+        privileged=outside.privileged,
+    )
+    told = [f"left out of the archive's spec: {line}" for line in dropped if not line.startswith(PLACES)]
+    return spec, tuple(told)
+
+
+def _require_sources(outside: Reach) -> None:
+    for destination, source in outside.sources.items():
         if not Path(source).exists():
             raise NotFound(
                 f"{source}, which the container has mounted on {destination}, is not on this host",
                 code="bind-source-missing",
                 hint="bring it here first: bind mounts do not travel in archives",
             )
-        warnings.append(f"the container has {source} of this host mounted on {destination}")
-    binds = {destination: Path(source) for destination, source in wanted.items() if destination not in own}
-    if config.privileged:
-        warnings.append("the container is privileged: it can do anything to this host")
-    shared = ("cgroup", "network") if config.network_mode == "host" else ("cgroup",)
-    spec, dropped = allowlist.rebuild(document, binds=binds, remade=own, shared=shared, privileged=config.privileged)
-    told = [f"left out of the archive's spec: {line}" for line in dropped if not line.startswith(PLACES)]
-    return spec, (*told, *warnings)
 
 
 def _published(publish: tuple[str, ...]) -> tuple[PortMapping, ...]:

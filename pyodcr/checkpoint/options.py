@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -26,6 +26,13 @@ class Progress(Protocol):
     """Called with the bytes done so far and the expected total (0: not known)."""
 
     def __call__(self, done_bytes: int, total_bytes: int) -> None: ...
+
+
+Warn = Callable[[str], None]
+
+
+def no_warning(line: str) -> None:
+    del line
 
 
 def no_progress(done_bytes: int, total_bytes: int) -> None:
@@ -65,11 +72,12 @@ class RestoreOptions:
     ignore_static_ip: bool = False
     ignore_static_mac: bool = False
     publish: tuple[str, ...] = ()
+    trust: bool = False  # ours, not Podman's: see checkpoint.reach
 
     def __post_init__(self) -> None:
         if self.name and self.tcp_established:
             raise UsageError("--tcp-established cannot be used with --name")
-        for name in ("name", "ignore_rootfs", "ignore_volumes", "publish"):
+        for name in ("name", "ignore_rootfs", "ignore_volumes", "publish", "trust"):
             if getattr(self, name) and not self.source:
                 raise UsageError(f"--{name.replace('_', '-')} can only be used with --import")
 

@@ -22,7 +22,7 @@ from pyodcr.checkpoint import capture, preflight, stats
 from pyodcr.checkpoint.destinations import registry
 from pyodcr.checkpoint.hook import write_configuration
 from pyodcr.checkpoint.importing import import_container, unpack_archive, without_static
-from pyodcr.checkpoint.options import Outcome, Progress, RestoreOptions, no_progress
+from pyodcr.checkpoint.options import Outcome, Progress, RestoreOptions, Warn, no_progress, no_warning
 from pyodcr.checkpoint.undertaking import Undertaking
 from pyodcr.errors import ArchiveInvalid, NotFound, RuntimeFailed
 from pyodcr.lifecycle import prepare, recovery, restored
@@ -91,8 +91,10 @@ def restore(ctx: Context, ref: str, options: RestoreOptions, progress: Progress 
         return _Restore(ctx, container, options, source, own, began).run()
 
 
-def restore_archive(ctx: Context, options: RestoreOptions, progress: Progress = no_progress) -> Outcome:
-    """Make a container from an archive and restore it (``--import``)."""
+def restore_archive(
+    ctx: Context, options: RestoreOptions, progress: Progress = no_progress, warn: Warn = no_warning
+) -> Outcome:
+    """Make a container from an archive and restore it (``--import``); ``warn`` is called before it runs."""
     began = time.monotonic()
     ctx.refresh_after_reboot()
     recovery.sweep_imports(ctx)
@@ -102,13 +104,15 @@ def restore_archive(ctx: Context, options: RestoreOptions, progress: Progress = 
     with Undertaking(ctx, operation) as own:
         size_bytes = unpack_archive(archive, own.staging, progress)
         imported = import_container(ctx, own.staging, options)
+        for line in imported.warnings:
+            warn(line)
         config = imported.container.config
         # nobody removes the image before the record names it
         with ctx.images.using(config.image_id) if config.image_id else nullcontext():
             container = own.adopt(imported.container, new_volumes=imported.new_volumes)
         source = Source(own.staging / capture.IMAGES, own.staging, fresh=True)
         outcome = _Restore(ctx, container, options, source, own, began).run()
-    return replace(outcome, warnings=imported.warnings, content_bytes=size_bytes)
+    return replace(outcome, content_bytes=size_bytes)
 
 
 def _recorded_archive(ctx: Context, container: Container) -> Destination:

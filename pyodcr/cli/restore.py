@@ -37,6 +37,9 @@ def restore(
     ignore_static_ip: Annotated[bool, typer.Option("--ignore-static-ip", help="Take a new IP address")] = False,
     ignore_static_mac: Annotated[bool, typer.Option("--ignore-static-mac", help="Take a new MAC address")] = False,
     publish: Annotated[list[str] | None, typer.Option("--publish", "-p", help="Replace the published ports")] = None,
+    trust: Annotated[
+        bool, typer.Option("--trust", help="With --import: the archive is yours; take over what it uses of this host")
+    ] = False,
     print_stats: Annotated[bool, typer.Option(help="Print statistics as JSON")] = False,
     style: Annotated[progress.Style, typer.Option("--progress", help="How to show progress")] = progress.Style.AUTO,
 ) -> None:
@@ -59,6 +62,7 @@ def restore(
         ignore_static_ip=ignore_static_ip,
         ignore_static_mac=ignore_static_mac,
         publish=tuple(publish or ()),
+        trust=trust,
     )
     if source and all_:
         raise UsageError("cannot use --import with --all")
@@ -67,12 +71,13 @@ def restore(
     done: list[Outcome] = []
     with engine(ctx) as found:
 
+        def warn(line: str) -> None:
+            print(f"warning: {line}", file=sys.stderr)
+
         def act(ref: str) -> None:
             with progress.shown(style, ref or source) as shown:
-                outcome = found.restore(ref, options, shown)
+                outcome = found.restore(ref, options, shown, warn)
             done.append(outcome)
-            for warning in outcome.warnings:
-                print(f"warning: {warning}", file=sys.stderr)
             if not print_stats:
                 print(outcome.container.id if source or all_ else ref)
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,9 +14,9 @@ from pyodcr.lifecycle.models import Container, ContainerState
 from pyodcr.lifecycle.operations import Stage
 from pyodcr.linux import mounts
 from tests.integration.conftest import RUNTIMES
-from tests.support.archives import podmans, settings
-from tests.support.box import Box
-from tests.support.checkpoints import operations, start_counter
+from tests.support.archives import Entries, edit, podmans, settings
+from tests.support.box import COUNTER, Box
+from tests.support.checkpoints import operations, start_counter, whole_box
 
 pytestmark = pytest.mark.root
 
@@ -129,3 +130,86 @@ def killed_when_it_answers(box: Box, name: str = "SIGKILL") -> Iterator[None]:
         yield
     finally:
         box.prefix = ()
+
+
+def bind(options: Sequence[str] = ("rbind", "rw")) -> Callable[[Entries], None]:
+    mount = {"destination": "/stolen", "type": "bind", "source": "/etc", "options": list(options)}
+    return edit("spec.dump", lambda spec: spec["mounts"].append(mount))
+
+
+def host_namespace(kind: str) -> Callable[[Entries], None]:
+    def change(spec: dict[str, Any]) -> None:
+        spec["linux"]["namespaces"] = [entry for entry in spec["linux"]["namespaces"] if entry["type"] != kind]
+
+    return edit("spec.dump", change)
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (settings(rootfs="/etc", rootfs_overlay=True), "/etc of this host for its root filesystem"),
+        (bind(), "/etc of this host mounted on /stolen"),
+        (bind(("rbind", "ro", "rshared")), "/etc of this host mounted on /stolen"),
+        (settings(overlayVolumes=[{"dest": "/stolen", "source": "/root"}]), "/root of this host mounted on /stolen"),
+        (host_namespace("pid"), "the pid namespace of this host"),
+        (host_namespace("ipc"), "the ipc namespace of this host"),
+        (host_namespace("uts"), "the uts namespace of this host"),
+        (settings(privileged=True), "is privileged"),
+    ],
+    ids=["rootfs", "bind", "shared-bind", "overlay", "pid", "ipc", "uts", "privileged"],
+)
+def test_what_reaches_out_is_refused(
+    quiet: Box, image_archive: Path, tmp_path: Path, change: Callable[[Entries], None], says: str
+) -> None:
+    hostile = podmans(image_archive, tmp_path / "hostile.tar", change)
+    error = quiet.fail("restore", "-i", hostile, code="archive-reaches-out")
+    assert says in error["error"]
+    assert "--trust" in error["hint"]
+    assert quiet.containers() == []
+
+
+def test_what_reaches_out_is_told_before_it_runs(box: Box, tarball: Path, tmp_path: Path) -> None:
+    """And what reaches nowhere needs no trust."""
+    box.trusting = False
+    box.run("image", "import", tarball, "localhost/busybox:latest")
+    shared = box.root / "shared"
+    shared.mkdir()
+    words = ("run", "-d", "--name", "c", "--network", "none")
+    box.run(*words, "-v", f"{shared}:/data", "localhost/busybox:latest", "sh", "-c", COUNTER)
+    box.count("c")
+    archive = tmp_path / "c.tar.zst"
+    box.run("checkpoint", "-e", archive, "c")
+    box.run("rm", "c")
+    box.fail("restore", "-i", archive, code="archive-reaches-out")
+    done = box.call("restore", "--trust", "-i", archive)
+    assert done.returncode == 0, done.stderr
+    assert f"warning: the container has {shared} of this host mounted on /data" in done.stderr.decode()
+    box.counts_on("c")
+
+
+def test_trust_is_for_imports(one_box: Box) -> None:
+    error = one_box.fail("restore", "--trust", "c", code="usage")
+    assert "--trust can only be used with --import" in error["error"]
+
+
+@pytest.fixture(scope="module")
+def quiet(tarball: Path) -> Iterator[Box]:
+    """A host that trusts no archive, with the image that they are made from."""
+    with whole_box() as box:
+        box.trusting = False
+        box.run("image", "import", tarball, "localhost/busybox:latest")
+        yield box
+
+
+@pytest.fixture(scope="module")
+def image_archive(quiet: Box, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Of a container made from the image; it can be restored without trust, and is."""
+    path = tmp_path_factory.mktemp("archive") / "c.tar.zst"
+    words = ("run", "-d", "--name", "c", "--network", "none", "localhost/busybox:latest")
+    quiet.run(*words, "sh", "-c", COUNTER)
+    quiet.count("c")
+    quiet.run("checkpoint", "-e", path, "c")
+    quiet.run("rm", "c")
+    quiet.run("restore", "-i", path)
+    quiet.run("rm", "-f", "-t", "0", "c")
+    return path

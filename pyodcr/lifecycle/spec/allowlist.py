@@ -164,6 +164,12 @@ def bind_mounts(spec: Mapping[str, Any]) -> dict[str, str]:
     return {destination: source for destination, source in destinations.items() if destination not in REMADE}
 
 
+def own_namespaces(spec: Mapping[str, Any]) -> frozenset[str]:
+    """The kinds of namespaces that the spec asks for; of others the container uses the host's."""
+    entries = _SPEC(spec, "", []).get("linux", {}).get("namespaces", ())
+    return frozenset(str(entry.get("type", "")) for entry in entries)
+
+
 def _process(process: JsonObject, dropped: list[str]) -> JsonObject:
     for name in ("args", "cwd"):
         if not process.get(name):
