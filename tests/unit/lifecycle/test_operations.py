@@ -23,8 +23,21 @@ def dump(stage: Stage, *, criu_pid: int = HANDSHAKEN, leave_running: bool = Fals
     return replace(opened(Kind.CHECKPOINT, "c", criu_pid=criu_pid, leave_running=leave_running), stage=stage)
 
 
-def seen(*, alive: bool, criu: bool = False, complete: bool = False, ended_by_itself: bool = False) -> Observation:
-    return Observation(init_alive=alive, criu_alive=criu, images_complete=complete, ended_by_itself=ended_by_itself)
+def seen(
+    *,
+    alive: bool,
+    criu: bool = False,
+    complete: bool = False,
+    restored: bool = False,
+    ended_by_itself: bool = False,
+) -> Observation:
+    return Observation(
+        init_alive=alive,
+        criu_alive=criu,
+        images_complete=complete,
+        restored=restored,
+        ended_by_itself=ended_by_itself,
+    )
 
 
 @pytest.mark.parametrize("stage", BEFORE_COMMIT)
@@ -79,20 +92,30 @@ def test_half_a_restore_is_discarded(stage: Stage) -> None:
     assert found == (Step.DISCARD_RESTORE, Step.REMOVE_CONTAINER, *TIDY)
 
 
-def test_a_restore_that_was_recorded_stays() -> None:
+def test_a_restore_that_was_recorded_stays_and_uses_up_its_checkpoint() -> None:
     for restore in (opened(Kind.RESTORE, "c"), opened_import()):
-        assert plan(replace(restore, stage=Stage.FINISHING), seen(alive=True)) == TIDY
+        found = plan(replace(restore, stage=Stage.FINISHING), seen(alive=True))
+        assert found == (Step.UNLOCK_NETWORK, Step.USE_UP, *TIDY)
+
+
+def test_what_came_back_before_it_was_recorded_is_adopted() -> None:
+    """Its files have moved on: killing it would lose what no image holds."""
+    for restore in (opened(Kind.RESTORE, "c"), opened_import()):
+        found = plan(replace(restore, stage=Stage.RESTORING), seen(alive=False, restored=True))
+        assert found == (Step.ADOPT_RESTORED, Step.UNLOCK_NETWORK, Step.USE_UP, *TIDY)
+        assert Step.DISCARD_RESTORE in plan(restore, seen(alive=False, restored=True)), "nothing was begun yet"
 
 
 def test_every_plan_closes_the_operation_last_and_tidies_before() -> None:
-    for kind, stage, flags in product(Kind, Stage, product((True, False), repeat=6)):
-        alive, criu, complete, itself, imported, leave = flags
+    for kind, stage, flags in product(Kind, Stage, product((True, False), repeat=7)):
+        alive, criu, complete, back, itself, imported, leave = flags
         operation = replace(opened(kind, "c", imported=imported, leave_running=leave), stage=stage)
-        steps = plan(operation, seen(alive=alive, criu=criu, complete=complete, ended_by_itself=itself))
+        steps = plan(operation, seen(alive=alive, criu=criu, complete=complete, restored=back, ended_by_itself=itself))
         assert steps[-2:] == TIDY
         assert len(set(steps)) == len(steps)
         if alive and kind is Kind.CHECKPOINT:
             assert Step.RECORD_CHECKPOINT not in steps, "a container that runs has not gone into its checkpoint"
+        assert (Step.DISCARD_RESTORE in steps) + (Step.USE_UP in steps) == (kind is Kind.RESTORE)
 
 
 def test_an_operation_is_this_process_own() -> None:
