@@ -24,7 +24,7 @@ from pyodcr.checkpoint.options import Progress, RestoreOptions
 from pyodcr.checkpoint.reach import Reach
 from pyodcr.errors import ArchiveInvalid, Conflict, NotFound, Unsupported
 from pyodcr.lifecycle import foreign, prepare, probe
-from pyodcr.lifecycle.models import Container, ContainerConfig, ContainerState, PortMapping
+from pyodcr.lifecycle.models import Container, ContainerConfig, ContainerState, NamedVolume, PortMapping
 from pyodcr.lifecycle.ops import create
 from pyodcr.lifecycle.spec import allowlist, names, observe, ports
 from pyodcr.linux import files
@@ -42,7 +42,7 @@ class Imported:
     """A container that is not recorded yet, the volumes it brings, what was left out of it and what it reaches."""
 
     container: Container
-    new_volumes: tuple[str, ...]
+    new_volumes: tuple[NamedVolume, ...]
     warnings: tuple[str, ...]
 
 
@@ -164,16 +164,17 @@ def _require_networks(ctx: Context, config: ContainerConfig) -> None:
             ctx.networks.get(name)
 
 
-def _require_volumes(ctx: Context, config: ContainerConfig, options: RestoreOptions) -> tuple[str, ...]:
-    names = [volume.name for volume in config.named_volumes]
+def _require_volumes(ctx: Context, config: ContainerConfig, options: RestoreOptions) -> tuple[NamedVolume, ...]:
+    """The volumes to be made."""
+    volumes = {volume.name: volume for volume in config.named_volumes}
     if not options.ignore_volumes:
-        for name in names:
+        for name in volumes:
             if ctx.volumes.exists(name):
                 raise Conflict(
                     f"volume with name {name} already exists. Use --ignore-volumes to not restore content of volumes",
                     code="volume-exists",
                 )
-    return tuple(name for name in names if not ctx.volumes.exists(name))
+    return tuple(volume for name, volume in volumes.items() if not ctx.volumes.exists(name))
 
 
 def _rebuilt(

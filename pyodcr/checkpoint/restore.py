@@ -26,7 +26,7 @@ from pyodcr.checkpoint.options import Outcome, Progress, RestoreOptions, Warn, n
 from pyodcr.checkpoint.undertaking import Undertaking
 from pyodcr.errors import ArchiveInvalid, NotFound, RuntimeFailed
 from pyodcr.lifecycle import prepare, recovery, restored
-from pyodcr.lifecycle.models import Container, NetworkOptions
+from pyodcr.lifecycle.models import Container, NamedVolume, NetworkOptions
 from pyodcr.lifecycle.network.status import reuse
 from pyodcr.lifecycle.operations import Kind, Stage, opened, opened_import
 from pyodcr.lifecycle.storage import unpack
@@ -109,9 +109,9 @@ def restore_archive(
         config = imported.container.config
         # nobody removes the image before the record names it
         with ctx.images.using(config.image_id) if config.image_id else nullcontext():
-            container = own.adopt(imported.container, new_volumes=imported.new_volumes)
+            container = own.adopt(imported.container)
         source = Source(own.staging / capture.IMAGES, own.staging, fresh=True)
-        outcome = _Restore(ctx, container, options, source, own, began).run()
+        outcome = _Restore(ctx, container, options, source, own, began, imported.new_volumes).run()
     return replace(outcome, content_bytes=size_bytes)
 
 
@@ -144,6 +144,7 @@ class _Restore:
     source: Source
     own: Undertaking
     began: float
+    new_volumes: tuple[NamedVolume, ...] = ()
     runtime_s: float = 0.0
 
     def run(self) -> Outcome:
@@ -171,6 +172,7 @@ class _Restore:
 
     def _restore(self) -> None:
         ctx, place = self.ctx, self.ctx.place(self.container)
+        self._make_volumes()
         with prepare.reserved_ports(ctx, self.container) as inherited, ExitStack() as undo:
             runtime = ctx.runtime(self.container)
             write_configuration(place.criu, runtime.name, preflight.criu_options())
@@ -193,6 +195,14 @@ class _Restore:
             self.own.operation = finishing
             if self.options.tcp_established:  # CRIU takes our lock for its own only if it locks with iptables, too
                 recovery.unlock_network(self.container)
+
+    def _make_volumes(self) -> None:
+        """Those of an import are its own: one that somebody has made since we looked is not written over."""
+        for volume in self.new_volumes:
+            made = (*self.own.operation.new_volumes, volume.name)
+            operation = replace(self.own.operation, new_volumes=made)
+            self.ctx.volumes.create(volume.name, anonymous=volume.anonymous, operation=operation)
+            self.own.operation = operation
 
     def _flags(self) -> tuple[tuple[str, bool], ...]:
         return (("--tcp-established", self.options.tcp_established), ("--file-locks", self.options.file_locks))

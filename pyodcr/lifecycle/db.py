@@ -259,10 +259,13 @@ class Database:
         rows = self._rows("SELECT value FROM volume WHERE name = ?", name)
         return jsonio.decode(Volume, jsonio.loads(rows[0][0])) if rows else None
 
-    def add_volume(self, volume: Volume) -> None:
+    def add_volume(self, volume: Volume, operation: Operation | None = None) -> None:
+        """A new volume, with the operation that makes it; :class:`Conflict` when its name is taken."""
         try:
             with self._writing() as connection:
                 connection.execute("INSERT INTO volume VALUES (?, ?)", (volume.name, _json(volume)))
+                if operation is not None:
+                    _put_operation(connection, operation)
                 _append(connection, Event(time=jsonio.now(), type="volume", status="create", name=volume.name))
         except sqlite3.IntegrityError as error:
             raise Conflict(f"volume with name {volume.name} already exists", code="name-taken") from error

@@ -25,6 +25,7 @@ from pyodcr.linux import files, flock, mounts, rooted, syncfs
 
 if TYPE_CHECKING:
     from pyodcr.lifecycle.context import Context
+    from pyodcr.lifecycle.operations import Operation
 
 log = logging.getLogger(__name__)
 
@@ -52,8 +53,12 @@ class VolumeStore:
         options: Mapping[str, str] | None = None,
         ignore: bool = False,
         anonymous: bool = False,
+        operation: Operation | None = None,
     ) -> Volume:
-        """A new volume; with ``ignore`` an existing one of that name is as good."""
+        """A new volume; with ``ignore`` an existing one of that name is as good.
+
+        ``operation``: the one that makes it and says so, recorded together with it.
+        """
         name = name or random_name()
         if not NAME.match(name):
             raise UsageError(
@@ -66,12 +71,14 @@ class VolumeStore:
         with self._locked():
             found = self._db.volume(name)
             if found is None:
-                return self._create(name, labels or {}, anonymous=anonymous)
+                return self._create(name, labels or {}, operation, anonymous=anonymous)
             if not ignore:
                 raise Conflict(f"volume with name {name} already exists", code="name-taken")
             return found
 
-    def _create(self, name: str, labels: Mapping[str, str], *, anonymous: bool) -> Volume:
+    def _create(
+        self, name: str, labels: Mapping[str, str], operation: Operation | None = None, *, anonymous: bool
+    ) -> Volume:
         volume = Volume(
             name=name,
             mountpoint=self._root / name / "_data",
@@ -81,7 +88,7 @@ class VolumeStore:
             needs_copy_up=True,
             needs_chown=True,
         )
-        self._db.add_volume(volume)
+        self._db.add_volume(volume, operation)
         try:
             _make_directory(volume)
         except BaseException:

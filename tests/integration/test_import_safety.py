@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -15,7 +16,7 @@ from pyodcr.lifecycle.operations import Stage
 from pyodcr.linux import mounts
 from tests.integration.conftest import RUNTIMES
 from tests.support.archives import Entries, edit, podmans, settings
-from tests.support.box import COUNTER, Box
+from tests.support.box import COUNTER, Box, wait_for
 from tests.support.checkpoints import operations, start_counter, whole_box
 
 pytestmark = pytest.mark.root
@@ -213,3 +214,27 @@ def image_archive(quiet: Box, tmp_path_factory: pytest.TempPathFactory) -> Path:
     quiet.run("restore", "-i", path)
     quiet.run("rm", "-f", "-t", "0", "c")
     return path
+
+
+def test_two_imports_at_once_do_not_share_a_volume(quiet: Box, tmp_path: Path) -> None:
+    box, archive = quiet, tmp_path / "c.tar.zst"
+    words = ("run", "-d", "--name", "c", "--network", "none", "-v", "store:/data", "localhost/busybox:latest")
+    box.run(*words, "sh", "-c", COUNTER.replace("/tmp/n", "/data/n") + " & wait")
+    wait_for(lambda: (box.root / "volumes/store/_data/n").exists(), "the volume to be written")
+    box.run("checkpoint", "-e", archive, "c")
+    box.run("rm", "c")
+    box.run("volume", "rm", "store")
+    names = ("one", "two")
+    started = [box.popen("restore", "-i", archive, "-n", name, stderr=subprocess.PIPE) for name in names]
+    ended = {
+        name: (command.communicate(timeout=60)[1], command.returncode)
+        for name, command in zip(names, started, strict=True)
+    }
+    assert sorted(status for _, status in ended.values()) == [0, 125], ended
+    (winner,) = (name for name, (_, status) in ended.items() if status == 0)
+    assert "volume with name store already exists" in str(ended)
+    assert box.run("ps", "-a", "--format", "{{.Names}}") == winner
+    first = (box.root / "volumes/store/_data/n").read_text()
+    wait_for(lambda: (box.root / "volumes/store/_data/n").read_text() not in ("", first), "it to count on")
+    box.run("rm", "-f", "-t", "0", winner)
+    box.run("volume", "rm", "store")
