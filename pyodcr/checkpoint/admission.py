@@ -22,6 +22,8 @@ ID = re.compile(r"[0-9a-f]{64}")
 LABEL = re.compile(r"[A-Za-z0-9_.:,-]*")  # an SELinux context; it stands between quotes in mount options
 TIMEZONE = re.compile(r"(?:[A-Za-z0-9_+-]+(?:/[A-Za-z0-9_+-]+)*)?")
 UMASK = re.compile(r"[0-7]{0,4}")
+SIGNALS = range(1, 65)
+TIMEOUTS_S = range(2**32)  # what libpod's type holds
 
 
 def admit(config: ContainerConfig, own: Config) -> ContainerConfig:
@@ -33,6 +35,9 @@ def admit(config: ContainerConfig, own: Config) -> ContainerConfig:
     for what, word, rule in _words(config):
         if not rule.fullmatch(word):
             raise hostile(f"{what} {shown(word)}")
+    for what, number, allowed in _numbers(config):
+        if number not in allowed:
+            raise hostile(f"{what} {number}")
     return replace(
         config,
         runtime=_runtime(config.runtime, own),
@@ -59,6 +64,11 @@ def _words(config: ContainerConfig) -> Iterator[tuple[str, str, re.Pattern[str]]
     yield "the label", config.mount_label, LABEL
     yield "the time zone", config.timezone, TIMEZONE
     yield "the umask", config.umask, UMASK
+
+
+def _numbers(config: ContainerConfig) -> Iterator[tuple[str, int, range]]:
+    yield "the stop signal", config.stop_signal, SIGNALS
+    yield "the stop timeout", config.stop_timeout_s, TIMEOUTS_S
 
 
 def _runtime(name: str, own: Config) -> str:

@@ -7,9 +7,11 @@ import select
 
 from pyodcr.linux import boot
 
+MAX_POLL_MS = 2**31 - 1  # poll(2) takes an int
+
 
 def wait(pid: int, started: int, timeout_s: float | None = None) -> bool:
-    """Wait until the process of that pid and start time is dead; False when the time is over first."""
+    """Wait until the process of that pid and start time is dead; False when the time is over first, or 24 days."""
     if not boot.is_alive(pid, started):
         return True
     try:
@@ -21,6 +23,6 @@ def wait(pid: int, started: int, timeout_s: float | None = None) -> bool:
             return True
         poller = select.poll()
         poller.register(fd, select.POLLIN)
-        return bool(poller.poll(None if timeout_s is None else timeout_s * 1000))
+        return bool(poller.poll(None if timeout_s is None else min(timeout_s * 1000, MAX_POLL_MS)))
     finally:
         os.close(fd)

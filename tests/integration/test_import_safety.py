@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -238,3 +239,13 @@ def test_two_imports_at_once_do_not_share_a_volume(quiet: Box, tmp_path: Path) -
     wait_for(lambda: (box.root / "volumes/store/_data/n").read_text() not in ("", first), "it to count on")
     box.run("rm", "-f", "-t", "0", winner)
     box.run("volume", "rm", "store")
+
+
+def test_a_stop_signal_that_cannot_be_sent_saves_nobody(box: Box, tree: Path) -> None:
+    """As an older release may have imported one."""
+    counter = start_counter(box, tree)
+    with closing(Database(box.root / "state.sqlite")) as database:
+        found = database.get(counter.id)
+        database.reconfigure(found, replace(found.config, stop_signal=9999))
+    box.run("stop", "c")
+    assert box.state("c") == "exited"

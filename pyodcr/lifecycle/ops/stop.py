@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal as signals
 import time
@@ -9,7 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from pyodcr.errors import Busy, NotFound, SystemFailed
+from pyodcr.errors import Busy, NotFound, PyodcrError, SystemFailed
 from pyodcr.lifecycle import teardown
 from pyodcr.lifecycle.models import Container, Status
 from pyodcr.lifecycle.transitions import Op, require
@@ -17,6 +18,8 @@ from pyodcr.linux import boot, cgroups, pidfd
 
 if TYPE_CHECKING:
     from pyodcr.lifecycle.context import Context
+
+log = logging.getLogger(__name__)
 
 KILL_WAIT_S = 60.0
 DEAD = frozenset({Status.CONFIGURED, Status.STOPPED, Status.EXITED})
@@ -60,11 +63,20 @@ def end(ctx: Context, ref: str, options: StopOptions) -> Container:
             stopper_pid=os.getpid(),
             stopper_started=boot.own_start_time(),
         )
-        if timeout_s != 0:
-            _signal(ctx, container, container.config.stop_signal)
-    if timeout_s == 0 or not _wait_dead(container, timeout_s):
+        asked = timeout_s != 0 and _ask(ctx, container)
+    if not asked or not _wait_dead(container, timeout_s):
         _insist(ctx, container)
     return container
+
+
+def _ask(ctx: Context, container: Container) -> bool:
+    """Send the container's stop signal; False if that cannot be done, which is no reason to let it live."""
+    try:
+        _signal(ctx, container, container.config.stop_signal)
+    except PyodcrError as error:
+        log.warning("container %s is killed, for its stop signal cannot be sent: %s", container.name, error.message)
+        return False
+    return True
 
 
 def _insist(ctx: Context, container: Container) -> None:
