@@ -83,6 +83,21 @@ def exit_changes(end: Exit) -> dict[str, Any]:
     }
 
 
+def started_changes() -> dict[str, Any]:
+    """The fields of the state that a start changes. Its files move on, so the images of a checkpoint fit no more."""
+    return {
+        "status": Status.RUNNING,
+        "started_at": jsonio.now(),
+        "stopped_by_user": False,
+        "checkpointed": False,
+        "checkpointed_at": None,
+        "checkpoint_path": "",
+        "checkpoint_archive": "",
+        "restored": False,
+        "restored_at": None,
+    }
+
+
 def refresh(ctx: Context, container: Container) -> Container:
     """The container as it really is, recorded. The caller holds its lock."""
     if container.status not in IN_RUNTIME:
@@ -95,7 +110,7 @@ def refresh(ctx: Context, container: Container) -> Container:
         return container
     changes: dict[str, Any] = {"status": status, "stopper_pid": 0, "stopper_started": 0}
     if container.status is Status.CREATED:
-        changes |= {"started_at": jsonio.now(), "stopped_by_user": False}
+        changes |= started_changes()
     return ctx.db.record(container, UNTOLD.get((container.status, status), ""), **changes)
 
 

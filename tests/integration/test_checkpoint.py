@@ -206,3 +206,24 @@ def test_networked_container_keeps_its_address(box: Box, image: str, make_box: C
     after = box.inspect("c")["NetworkSettings"]["Networks"]["pyodcr"]
     assert (after["IPAddress"], after["MacAddress"]) == (before["IPAddress"], before["MacAddress"])
     box.counts_on("c")
+
+
+def test_only_a_start_that_succeeds_uses_up_the_checkpoint(box: Box, tree: Path, tmp_path: Path) -> None:
+    bound = tmp_path / "bound"
+    bound.mkdir()
+    start_counter(box, tree, "-v", f"{bound}:/mnt")
+    images = box.root / "containers" / box.inspect("c")["Id"] / "checkpoint/inventory.img"
+    box.run("checkpoint", "c")
+    bound.rmdir()
+    assert box.call("start", "c").returncode in (125, 127), "each runtime has its own words for it"
+    bound.mkdir()
+    assert box.inspect("c")["State"]["Checkpointed"] is True
+    reached = int((images.parents[1] / "layer/diff/tmp/n").read_text())
+    box.run("restore", "c")
+    box.counts_on("c", above=reached)
+    box.run("checkpoint", "c")
+    assert images.exists()
+    box.run("start", "c")
+    assert not images.parent.exists()
+    box.run("kill", "c")
+    box.fail("restore", "c", code="no-checkpoint")

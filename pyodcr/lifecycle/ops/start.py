@@ -6,9 +6,9 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
-from pyodcr import jsonio
 from pyodcr.lifecycle import prepare, teardown
 from pyodcr.lifecycle.models import Container, Status
+from pyodcr.lifecycle.refresh import started_changes
 from pyodcr.lifecycle.transitions import Op, require
 from pyodcr.linux import files
 
@@ -38,12 +38,6 @@ def initialise(ctx: Context, container: Container) -> Container:
             exit_code=0,
             error="",
             oom_killed=False,
-            checkpointed=False,
-            checkpointed_at=None,
-            checkpoint_path="",  # its files move on: its images no longer fit them
-            checkpoint_archive="",
-            restored=False,
-            restored_at=None,
         )
         undo.pop_all()
     return container
@@ -66,10 +60,6 @@ def start(ctx: Context, ref: str, *, before: Callable[[Container], None] = lambd
         except BaseException:
             teardown.teardown(ctx, container)
             raise
-        return ctx.db.record(
-            container,
-            "start",
-            status=Status.RUNNING,
-            started_at=jsonio.now(),
-            stopped_by_user=False,
-        )
+        container = ctx.db.record(container, "start", **started_changes())
+        files.remove_tree(ctx.place(container).checkpoint)  # no record names it any more
+        return container
