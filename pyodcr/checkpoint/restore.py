@@ -237,7 +237,7 @@ class _Restore:
             self._fill_volumes()
         log = self.source.part(capture.LOG)
         if log is not None and config.log_path == str(place.log):
-            log.replace(place.log)
+            files.move(log, place.log)
 
     def _fill_volumes(self) -> None:
         """What the image has in their places was copied into them: the checkpoint's content is all there shall be."""

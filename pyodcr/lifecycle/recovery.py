@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import signal
 import time
 from dataclasses import replace
@@ -184,8 +183,7 @@ def keep_images(ctx: Context, container: Container, images: Path) -> None:
     target = ctx.place(container).checkpoint
     if images.exists():
         files.remove_tree(target)
-        os.rename(images, target)
-        files.fsync_directory(target.parent)
+        files.move(images, target)
 
 
 def record_checkpoint(ctx: Context, container: Container, operation: Operation) -> Container:

@@ -29,11 +29,24 @@ def failed(action: str, path: Path, error: OSError) -> SystemFailed:
 
 
 def fsync_directory(path: Path) -> None:
-    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    """Make the names in a directory durable."""
     try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
+        fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fsync(fd)
+        finally:
+            os.close(fd)
+    except OSError as error:
+        raise failed("write", path, error) from error
+
+
+def move(source: Path, target: Path) -> None:
+    """Give a file or directory another name on its filesystem, durably."""
+    try:
+        os.replace(source, target)
+    except OSError as error:
+        raise failed("move", source, error) from error
+    fsync_directory(target.parent)
 
 
 @contextmanager
