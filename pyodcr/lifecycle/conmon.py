@@ -121,9 +121,9 @@ class Conmon:
             pipes = {"_OCI_SYNCPIPE": sync_theirs, "_OCI_STARTPIPE": start_theirs}
             self._launch([*words, *extra], place.bundle, pipes, start, inherited)
             conmon_pid = read_pid(pid_file)
-            conmon_started = boot.start_time(conmon_pid)
+            conmon_started = boot.start_time_to_record(conmon_pid)
             pid = _await_pid(sync, runtime, place.oci_log, container.name, poll, deadline_s)
-        return Started(pid, boot.start_time(pid), conmon_pid, conmon_started)
+        return Started(pid, boot.start_time_to_record(pid), conmon_pid, conmon_started)
 
     def exec(
         self, container: Container, runtime: OciRuntime, session: ExecSession, spec: Path, *, tty: bool, stdin: bool

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from pyodcr import jsonio
 from pyodcr.errors import NotFound, UsageError, WrongState
-from pyodcr.lifecycle import localtime, ownership, teardown
+from pyodcr.lifecycle import localtime, ownership, refresh, teardown
 from pyodcr.lifecycle.models import Container, NetworkOptions
 from pyodcr.lifecycle.network import names, ports
 from pyodcr.lifecycle.spec.finalize import Place, finalize, host_changes
@@ -150,6 +150,7 @@ def _joined_namespaces(ctx: Context, container: Container) -> Mapping[str, str]:
     for kind, other_id in container.config.namespace_containers.items():
         try:
             other = ctx.find(other_id)
+            other = refresh.shown(other, ctx.place(other))  # its pid may be another process' by now
         except NotFound as error:
             raise NotFound(
                 f"container {container.name} shares the {kind} namespace of {other_id}, which is gone"

@@ -6,6 +6,8 @@ import os
 from functools import cache
 from pathlib import Path
 
+GONE = -1
+
 
 @cache
 def boot_id() -> str:
@@ -25,6 +27,11 @@ def start_time(pid: int) -> int:
         return 0
     fields = stat.rpartition(")")[2].split()  # comm may hold spaces and parentheses
     return 0 if fields[0] in ("Z", "X") else int(fields[19])
+
+
+def start_time_to_record(pid: int) -> int:
+    """As :func:`start_time`; :data:`GONE` for a process that has died already, so that no other is taken for it."""
+    return start_time(pid) or GONE
 
 
 def is_alive(pid: int, started: int) -> bool:

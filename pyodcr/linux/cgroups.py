@@ -62,13 +62,16 @@ def _places(cgroup: str) -> Iterator[tuple[Hierarchy, Path]]:
 
 
 def processes(cgroup: str) -> frozenset[int]:
-    """Every process in the cgroup or below it, in any hierarchy."""
+    """Every process in the cgroup or below it, in any hierarchy, that has a pid here.
+
+    The kernel lists one of a foreign pid namespace as 0, which kill(2) takes for our own process group (cgroups(7)).
+    """
     pids: set[int] = set()
     for _, place in _places(cgroup):
         for directory, _, _ in os.walk(place):
             with suppress(OSError):
                 pids.update(int(line) for line in Path(directory, "cgroup.procs").read_text().split())
-    return frozenset(pids)
+    return frozenset(pids - {0, 1})
 
 
 def _freezer(cgroup: str) -> tuple[Path, str, str] | None:

@@ -104,7 +104,7 @@ def _attachment(ctx: Context, session: ExecSession, directory: Path) -> Attachme
 def _go(ctx: Context, session: ExecSession, monitor: ExecMonitor) -> None:
     with _forgetting(ctx, session):
         pid = monitor.go()
-    ctx.db.put_exec_session(replace(session, pid=pid, pid_started=boot.start_time(pid)))
+    ctx.db.put_exec_session(replace(session, pid=pid, pid_started=boot.start_time_to_record(pid)))
 
 
 @contextmanager
