@@ -27,6 +27,7 @@ from pyodcr.lifecycle import foreign, prepare, probe
 from pyodcr.lifecycle.models import Container, ContainerConfig, ContainerState, NamedVolume, PortMapping
 from pyodcr.lifecycle.ops import create
 from pyodcr.lifecycle.spec import allowlist, names, observe, ports
+from pyodcr.lifecycle.storage import refs
 from pyodcr.linux import files
 
 if TYPE_CHECKING:
@@ -147,8 +148,12 @@ def _with_image(ctx: Context, config: ContainerConfig) -> ContainerConfig:
     try:
         ctx.images.lookup(config.image_id)
     except NotFound:
-        image = ctx.images.pull(config.image_name)
+        # a name in a registry and nothing else: pull would also read from places of this host (dir:, oci-archive:)
+        here = {image.id for image in ctx.images.list()}
+        image = ctx.images.pull(str(refs.remote(config.image_name)))
         if image.id != config.image_id:
+            if image.id not in here:
+                ctx.images.remove(image.id, every_name=True)
             raise NotFound(
                 f"the container was made from image {config.image_id[:12]}, "
                 f"but {config.image_name} is {image.id[:12]} here",

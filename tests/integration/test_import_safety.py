@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
@@ -12,13 +13,15 @@ from typing import Any
 import pytest
 
 from pyodcr.lifecycle.db import Database
-from pyodcr.lifecycle.models import Container, ContainerState
+from pyodcr.lifecycle.models import Container, ContainerState, Status
 from pyodcr.lifecycle.operations import Stage
 from pyodcr.linux import mounts
 from tests.integration.conftest import RUNTIMES
 from tests.support.archives import Entries, edit, podmans, settings
 from tests.support.box import COUNTER, Box, wait_for
 from tests.support.checkpoints import operations, start_counter, whole_box
+from tests.support.ociimages import OciImage, file, layer
+from tests.support.registry import registry
 
 pytestmark = pytest.mark.root
 
@@ -249,3 +252,50 @@ def test_a_stop_signal_that_cannot_be_sent_saves_nobody(box: Box, tree: Path) ->
         database.reconfigure(found, replace(found.config, stop_signal=9999))
     box.run("stop", "c")
     assert box.state("c") == "exited"
+
+
+def test_the_namespace_of_another_process_is_not_joined(box: Box, tree: Path) -> None:
+    """The pid of a container that died unseen may belong to anybody; here it is this test's own."""
+    words = ("--rootfs", f"{tree}:O", "true")
+    first = box.run("create", "--name", "a", "--network", "none", *words)
+    box.run("create", "--name", "b", "--network", "container:a", *words)
+    with closing(Database(box.root / "state.sqlite")) as database:
+        database.record(database.get(first), status=Status.RUNNING, pid=os.getpid(), pid_started=1)
+    box.fail("start", "b", code="dependency-not-running")
+    box.run("rm", "b")
+
+
+@pytest.mark.parametrize("transport", ["oci-archive:/etc/passwd", "dir:/etc", "docker-archive:/etc/passwd"])
+def test_an_image_comes_from_a_registry_or_not_at_all(
+    quiet: Box, image_archive: Path, tmp_path: Path, transport: str
+) -> None:
+    change = settings(rootfsImageID="0" * 64, rootfsImageName=transport)
+    hostile = podmans(image_archive, tmp_path / "hostile.tar", change)
+    quiet.fail("restore", "-i", hostile, code="invalid-reference")
+
+
+def test_another_image_of_that_name_does_not_stay(
+    quiet: Box, image_archive: Path, tmp_path: Path, insecure: Callable[[str], None]
+) -> None:
+    with registry() as hub:
+        insecure(hub.address)
+        hub.push("x", "1", OciImage([layer(file("x", b"x"))]))
+        change = settings(rootfsImageID="0" * 64, rootfsImageName=f"{hub.address}/x:1")
+        hostile = podmans(image_archive, tmp_path / "hostile.tar", change)
+        before = quiet.run("image", "ls", "-q", "--no-trunc")
+        error = quiet.fail("restore", "-i", hostile, code="image-differs")
+        assert hub.address in error["error"]
+    assert quiet.run("image", "ls", "-q", "--no-trunc") == before
+
+
+@pytest.fixture
+def insecure() -> Iterator[Callable[[str], None]]:
+    """Lets this host speak HTTP with a registry."""
+    place = Path("/etc/containers/registries.conf.d/insecure.conf")
+    place.parent.mkdir(parents=True, exist_ok=True)
+
+    def trust(address: str) -> None:
+        place.write_text(f'[[registry]]\nlocation = "{address}"\ninsecure = true\n')
+
+    yield trust
+    place.unlink()
