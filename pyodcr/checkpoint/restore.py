@@ -24,7 +24,7 @@ from pyodcr.checkpoint.hook import write_configuration
 from pyodcr.checkpoint.importing import import_container, unpack_archive, without_static
 from pyodcr.checkpoint.options import Outcome, Progress, RestoreOptions, Warn, no_progress, no_warning
 from pyodcr.checkpoint.undertaking import Undertaking
-from pyodcr.errors import ArchiveInvalid, NotFound, RuntimeFailed
+from pyodcr.errors import ArchiveInvalid, NotFound, RuntimeFailed, WrongState
 from pyodcr.lifecycle import prepare, recovery, restored
 from pyodcr.lifecycle.models import Container, NamedVolume, NetworkOptions
 from pyodcr.lifecycle.network.status import reuse
@@ -77,6 +77,7 @@ def restore(ctx: Context, ref: str, options: RestoreOptions, progress: Progress 
     began = time.monotonic()
     with ctx.locked(ref) as container:
         require(Op.RESTORE, container)
+        _require_current(container)
         local = ctx.place(container).checkpoint
         has_images = bool(container.state.checkpoint_path) and (local / "inventory.img").exists()
         archive = None if has_images else _recorded_archive(ctx, container)
@@ -97,7 +98,7 @@ def restore_archive(
     """Make a container from an archive and restore it (``--import``); ``warn`` is called before it runs."""
     began = time.monotonic()
     ctx.refresh_after_reboot()
-    recovery.sweep_imports(ctx)
+    recovery.sweep(ctx, imports_only=True)
     archive = registry.resolve(options.source, ctx.config)
     operation = replace(opened_import(), archive=archive.url if archive.durable else "", keep=options.keep)
     ctx.db.put_operation(operation)
@@ -113,6 +114,21 @@ def restore_archive(
         source = Source(own.staging / capture.IMAGES, own.staging, fresh=True)
         outcome = _Restore(ctx, container, options, source, own, began, imported.new_volumes).run()
     return replace(outcome, content_bytes=size_bytes)
+
+
+def _require_current(container: Container) -> None:
+    """Only what went into its checkpoint, and has not run since, still has the files that its memory knows.
+
+    Not so after ``checkpoint --leave-running``, or a ``restore --keep``: its files have moved on.
+    """
+    state = container.state
+    if (state.checkpoint_path or state.checkpoint_archive) and not state.checkpointed:
+        raise WrongState(
+            f"container {container.name} has run since its checkpoint: its files have moved on from its memory",
+            code="checkpoint-outdated",
+            hint="restore --import takes files and memory of one moment, from an archive of checkpoint --export",
+            checkpoint=state.checkpoint_path or state.checkpoint_archive,
+        )
 
 
 def _recorded_archive(ctx: Context, container: Container) -> Destination:

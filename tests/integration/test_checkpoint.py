@@ -227,3 +227,19 @@ def test_only_a_start_that_succeeds_uses_up_the_checkpoint(box: Box, tree: Path,
     assert not images.parent.exists()
     box.run("kill", "c")
     box.fail("restore", "c", code="no-checkpoint")
+
+
+def test_memory_is_never_put_over_files_that_have_moved_on(box: Box, tree: Path) -> None:
+    start_counter(box, tree)
+    box.run("checkpoint", "--leave-running", "c")
+    box.run("kill", "c")
+    error = box.fail("restore", "c", code="checkpoint-outdated")
+    assert "--import" in error["hint"]
+    box.run("start", "c")
+    box.count("c")
+    box.run("checkpoint", "--keep", "c")
+    box.run("restore", "--keep", "c")
+    box.counts_on("c")
+    box.run("kill", "c")
+    box.fail("restore", "--keep", "c", code="checkpoint-outdated")
+    box.fail("restore", "c", code="checkpoint-outdated")
