@@ -10,6 +10,7 @@ local images as they were, and no container that was not there before.
 from __future__ import annotations
 
 import json
+import logging
 import time
 from collections.abc import Mapping
 from contextlib import ExitStack, nullcontext
@@ -24,7 +25,7 @@ from pyodcr.checkpoint.hook import write_configuration
 from pyodcr.checkpoint.importing import import_container, unpack_archive, without_static
 from pyodcr.checkpoint.options import Outcome, Progress, RestoreOptions, Warn, no_progress, no_warning
 from pyodcr.checkpoint.undertaking import Undertaking
-from pyodcr.errors import ArchiveInvalid, NotFound, RuntimeFailed, WrongState
+from pyodcr.errors import ArchiveInvalid, NotFound, PyodcrError, RuntimeFailed, WrongState
 from pyodcr.lifecycle import prepare, recovery, restored
 from pyodcr.lifecycle.models import Container, NamedVolume, NetworkOptions
 from pyodcr.lifecycle.network.status import reuse
@@ -36,6 +37,8 @@ from pyodcr.linux import files
 if TYPE_CHECKING:
     from pyodcr.checkpoint.destinations.base import Destination
     from pyodcr.lifecycle.context import Context
+
+log = logging.getLogger(__name__)
 
 LOGS = (stats.DUMP_LOG, stats.RESTORE_LOG, stats.STATS_DUMP, stats.STATS_RESTORE)
 
@@ -171,7 +174,6 @@ class _Restore:
             except BaseException as error:
                 told = self._explained(error)
                 self._undo()
-                self.own.settled = True
                 if told is error:
                     raise
                 raise told from error
@@ -192,8 +194,8 @@ class _Restore:
         with prepare.reserved_ports(ctx, self.container) as inherited, ExitStack() as undo:
             runtime = ctx.runtime(self.container)
             write_configuration(place.criu, runtime.name, preflight.criu_options())
-            for log in (stats.RESTORE_LOG, stats.STATS_RESTORE):  # of an earlier try
-                files.remove(place.bundle / log)
+            for name in (stats.RESTORE_LOG, stats.STATS_RESTORE):  # of an earlier try
+                files.remove(place.bundle / name)
             prepared = prepare.prepare(
                 ctx, self.container, undo, networks=self._networks(), lock_network=self.options.tcp_established
             )
@@ -251,9 +253,9 @@ class _Restore:
                 _untar(changes, prepared.rootfs)
         if not self.options.ignore_volumes:
             self._fill_volumes()
-        log = self.source.part(capture.LOG)
-        if log is not None and config.log_path == str(place.log):
-            files.move(log, place.log)
+        output = self.source.part(capture.LOG)
+        if output is not None and config.log_path == str(place.log):
+            files.move(output, place.log)
 
     def _fill_volumes(self) -> None:
         """What the image has in their places was copied into them: the checkpoint's content is all there shall be."""
@@ -276,8 +278,15 @@ class _Restore:
         return told
 
     def _undo(self) -> None:
-        """As whoever finds the operation of a dead process: a container that came back is recorded, else undone."""
-        recovery.recover(self.ctx, self.ctx.db.get(self.container.id), self.own.operation)
+        """As whoever finds the operation of a dead process: a container that came back is recorded, else undone.
+
+        What cannot be undone now is left for the next verb: the error that is to be told is the first one.
+        """
+        try:
+            recovery.recover(self.ctx, self.ctx.db.get(self.container.id), self.own.operation)
+            self.own.settled = True
+        except PyodcrError as failure:
+            log.warning("the restore of container %s is not all undone: %s", self.container.name, failure.message)
 
     def _consume(self) -> None:
         if self.options.ignore_static_ip or self.options.ignore_static_mac:

@@ -1,10 +1,12 @@
-"""Files that are whole or not there."""
+"""Files that are whole or not there, and trees that are removed without leaving their filesystem."""
 
 from __future__ import annotations
 
+import errno
 import os
+import stat
 import subprocess
-from contextlib import suppress
+import sys
 from pathlib import Path
 
 import pytest
@@ -12,52 +14,167 @@ import pytest
 from pyodcr.errors import SystemFailed
 from pyodcr.linux import files
 
-DEAD = "0123abcd.tmp"
+
+def names(directory: Path) -> set[str]:
+    return set(os.listdir(directory))
 
 
-def dead_process() -> int:
-    with subprocess.Popen(["true"]) as done:
-        pass
-    return done.pid
+def test_a_file_is_written_with_its_mode(tmp_path: Path) -> None:
+    path = tmp_path / "f"
+    files.write(path, "text")
+    assert (path.read_text(), stat.S_IMODE(path.stat().st_mode)) == ("text", 0o600)
+    previous = os.umask(0o077)
+    try:
+        files.write(path, b"bytes", mode=0o644)
+    finally:
+        os.umask(previous)
+    assert (path.read_bytes(), stat.S_IMODE(path.stat().st_mode)) == (b"bytes", 0o644)
+    assert names(tmp_path) == {"f"}
 
 
-def test_what_was_there_stays_until_the_new_is_whole(tmp_path: Path) -> None:
-    path = tmp_path / "file"
-    files.write(path, "old", mode=0o640)
-    with suppress(KeyError), files.replacing(path) as sink:
-        sink.write(b"half")
-        raise KeyError
-    assert (path.read_text(), os.listdir(tmp_path)) == ("old", ["file"])
-    files.write(path, "new", mode=0o640)
-    assert (path.read_text(), path.stat().st_mode & 0o777, os.listdir(tmp_path)) == ("new", 0o640, ["file"])
+@pytest.mark.parametrize("error", [KeyError, KeyboardInterrupt])
+def test_what_breaks_off_changes_nothing(tmp_path: Path, error: type[BaseException]) -> None:
+    path = tmp_path / "f"
+    files.write(path, "old")
+    with pytest.raises(error), files.replacing(path) as stream:
+        stream.write(b"half")
+        raise error
+    assert path.read_text() == "old"
+    assert names(tmp_path) == {"f"}
 
 
-def test_nobody_can_wait_at_the_temporary_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Even a name that was guessed: what lies there is neither followed nor written to nor removed."""
-    victim = tmp_path / "victim"
-    victim.write_text("precious")
-    monkeypatch.setattr(os, "urandom", lambda _: bytes.fromhex("0123abcd"))
-    names = [f".file.{os.getpid()}.tmp", f".file.{os.getpid()}.{DEAD}"]
-    (tmp_path / names[0]).hardlink_to(victim)
-    (tmp_path / names[1]).symlink_to(victim)
-    with pytest.raises(SystemFailed, match="file exists"):
-        files.write(tmp_path / "file", "mine")
-    assert victim.read_text() == "precious"
-    assert sorted(os.listdir(tmp_path)) == sorted([*names, "victim"])
+def test_a_reader_never_sees_a_part(tmp_path: Path) -> None:
+    path = tmp_path / "f"
+    files.write(path, "old")
+    with files.replacing(path) as stream:
+        stream.write(b"new")
+        stream.flush()
+        assert path.read_text() == "old"
+    assert path.read_text() == "new"
 
 
-def test_two_writes_of_one_process_have_two_names(tmp_path: Path) -> None:
-    with files.replacing(tmp_path / "file") as first, files.replacing(tmp_path / "file") as second:
-        assert len(os.listdir(tmp_path)) == 2
-        first.write(b"first")
-        second.write(b"second")
-    assert os.listdir(tmp_path) == ["file"]
-
-
-def test_what_a_killed_process_left_goes_with_the_next_write(tmp_path: Path) -> None:
-    pid = dead_process()
-    kept = [f".file.{os.getppid()}.{DEAD}", f".other.{pid}.{DEAD}", f".file.{pid}.tmp", ".file.x.0123abcd.tmp"]
-    for name in (f".file.{pid}.{DEAD}", *kept):
+def test_what_a_dead_process_left_goes_with_the_next_write(tmp_path: Path) -> None:
+    dead = subprocess.Popen(["true"])
+    dead.wait()
+    for name in (f".f.{dead.pid}.tmp", f".f.{os.getppid()}.tmp", f".g.{dead.pid}.tmp", ".f.x.tmp", ".f.tmp"):
         (tmp_path / name).touch()
-    files.write(tmp_path / "file", "mine")
-    assert sorted(os.listdir(tmp_path)) == sorted([*kept, "file"])
+    files.write(tmp_path / "f", "x")
+    assert names(tmp_path) == {"f", f".f.{os.getppid()}.tmp", f".g.{dead.pid}.tmp", ".f.x.tmp", ".f.tmp"}
+
+
+def test_a_link_in_the_place_of_the_temporary_file_is_not_followed(tmp_path: Path) -> None:
+    (tmp_path / "victim").write_text("safe")
+    (tmp_path / f".f.{os.getpid()}.tmp").symlink_to("victim")
+    with pytest.raises(SystemFailed):
+        files.write(tmp_path / "f", "x")
+    assert (tmp_path / "victim").read_text() == "safe"
+
+
+def test_a_missing_directory_is_named(tmp_path: Path) -> None:
+    with pytest.raises(SystemFailed) as caught:
+        files.write(tmp_path / "none/f", "x")
+    assert caught.value.message == f"cannot write {tmp_path}/none/f: no such file or directory"
+    assert caught.value.details["errno"] == errno.ENOENT
+
+
+def test_a_full_disk_is_said_to_be_one() -> None:
+    with pytest.raises(SystemFailed) as caught:
+        with open("/dev/full", "wb") as full:
+            _fill(full.fileno())
+    assert (caught.value.code, bool(caught.value.hint)) == ("no-space", True)
+
+
+def _fill(fd: int) -> None:
+    try:
+        os.write(fd, b"x")
+    except OSError as error:
+        raise files.failed("write", Path("/dev/full"), error) from error
+
+
+def test_reading(tmp_path: Path) -> None:
+    assert files.read(tmp_path / "none") is None
+    assert files.read(tmp_path / "none/deeper") is None
+    (tmp_path / "f").write_bytes(b"a\xffb")
+    assert files.read(tmp_path / "f") == "a\udcffb"
+    assert files.read(tmp_path / "f/below") is None
+    with pytest.raises(SystemFailed):
+        files.read(tmp_path)
+
+
+def test_making_a_directory(tmp_path: Path) -> None:
+    made = files.make_directory(tmp_path / "a/b", mode=0o750)
+    assert stat.S_IMODE(made.stat().st_mode) == 0o750
+    assert files.make_directory(made) == made
+    (tmp_path / "f").touch()
+    with pytest.raises(SystemFailed):
+        files.make_directory(tmp_path / "f/g")
+
+
+def test_removing(tmp_path: Path) -> None:
+    (tmp_path / "f").touch()
+    files.remove(tmp_path / "f")
+    files.remove(tmp_path / "f")
+    assert not names(tmp_path)
+    with pytest.raises(SystemFailed):
+        files.remove(tmp_path)
+
+
+def test_removing_a_tree(tmp_path: Path) -> None:
+    tree = tmp_path / "tree"
+    (tree / "a/b").mkdir(parents=True)
+    (tree / "a/b/f").touch()
+    (tree / "a").chmod(0o000 if os.geteuid() == 0 else 0o700)
+    (tmp_path / "outside").mkdir()
+    (tmp_path / "outside/kept").touch()
+    (tree / "link").symlink_to(tmp_path / "outside")
+    os.mkfifo(tree / "fifo")
+    files.remove_tree(tree)
+    files.remove_tree(tree)
+    assert names(tmp_path) == {"outside"}
+    assert names(tmp_path / "outside") == {"kept"}, "a link is removed, not what it leads to"
+
+
+def test_a_tree_that_is_a_file_or_a_link(tmp_path: Path) -> None:
+    (tmp_path / "kept").mkdir()
+    (tmp_path / "f").touch()
+    (tmp_path / "link").symlink_to("kept")
+    files.remove_tree(tmp_path / "f")
+    files.remove_tree(tmp_path / "link")
+    assert names(tmp_path) == {"kept"}
+
+
+def test_a_deep_tree(tmp_path: Path) -> None:
+    """A container may nest as it likes; deeper than a path may be long, and than Python recurses."""
+    made = subprocess.run(
+        [sys.executable, "-c", "import os\nfor _ in range(3000): os.mkdir('d'); os.chdir('d')"], cwd=tmp_path
+    )
+    assert made.returncode == 0
+    files.remove_tree(tmp_path / "d")
+    assert not names(tmp_path)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="mounting needs root")
+def test_a_mount_stops_a_removal(tmp_path: Path) -> None:
+    from pyodcr.linux import mounts
+
+    tree = tmp_path / "tree"
+    (tree / "m").mkdir(parents=True)
+    (tmp_path / "precious").mkdir()
+    (tmp_path / "precious/file").touch()
+    mounts.bind(tmp_path / "precious", tree / "m")
+    try:
+        with pytest.raises(SystemFailed) as caught:
+            files.remove_tree(tree)
+        assert "mounted" in caught.value.message
+    finally:
+        mounts.unmount(tree / "m")
+    assert (tmp_path / "precious/file").exists()
+    files.remove_tree(tree)
+    assert names(tmp_path) == {"precious"}
+
+
+def test_what_cannot_be_moved_or_synced_is_named(tmp_path: Path) -> None:
+    with pytest.raises(SystemFailed, match=r"cannot move .*/gone: no such file"):
+        files.move(tmp_path / "gone", tmp_path / "target")
+    with pytest.raises(SystemFailed, match=r"cannot write .*/gone: no such file"):
+        files.fsync_directory(tmp_path / "gone")
