@@ -70,11 +70,14 @@ def recover(ctx: Context, container: Container, operation: Operation) -> Contain
     return current
 
 
-def sweep(ctx: Context) -> tuple[Operation, ...]:
-    """Recover every operation whose owner is dead; returns them. Verbs on a container do it for that one alone."""
+def sweep(ctx: Context, *, imports_only: bool = False) -> tuple[Operation, ...]:
+    """Recover every operation whose owner is dead; returns them. Verbs on a container do it for that one alone.
+
+    ``imports_only``: what a killed import has left stands in the way of the next one of the same archive.
+    """
     swept = []
     for operation in ctx.db.operations():
-        if operation.owner_lives:
+        if operation.owner_lives or (imports_only and not operation.imported):
             continue
         if not ctx.db.exists(operation.container):  # an import that had not made its container yet, or one that is gone
             _forget(ctx, operation)
@@ -86,13 +89,6 @@ def sweep(ctx: Context) -> tuple[Operation, ...]:
         except PyodcrError as error:
             log.warning("the %s of container %s is not undone: %s", operation.kind, operation.container, error.message)
     return tuple(swept)
-
-
-def sweep_imports(ctx: Context) -> None:
-    """Remove what imports left that were killed before they had made their container."""
-    for operation in ctx.db.operations():
-        if operation.imported and not operation.owner_lives and not ctx.db.exists(operation.container):
-            _forget(ctx, operation)
 
 
 def abort_uploads(ctx: Context) -> int:
