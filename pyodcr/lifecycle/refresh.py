@@ -8,7 +8,6 @@ belonged to a boot that is over.
 from __future__ import annotations
 
 import time
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -28,6 +27,7 @@ UNTOLD = {
     (Status.RUNNING, Status.PAUSED): "pause",
     (Status.PAUSED, Status.RUNNING): "unpause",
 }
+ENDED_BY_REBOOT = frozenset({Status.RUNNING, Status.STOPPING, Status.PAUSED})
 EXIT_FILE_WAIT_S = 5.0
 EXIT_FILE_POLL_S = 0.01
 
@@ -151,28 +151,37 @@ def after_reboot(ctx: Context) -> None:
     with flock.exclusive(ctx.paths.locks / "reboot"):
         if ctx.db.meta("boot") == boot.boot_id():
             return
-        for container in ctx.db.containers():
-            status = container.status
-            if status is not Status.REMOVING:
-                status = Status.CONFIGURED if status in (Status.CONFIGURED, Status.CREATED) else Status.EXITED
-            ctx.db.record(
-                container,
-                status=status,
-                pid=0,
-                pid_started=0,
-                conmon_pid=0,
-                conmon_started=0,
-                mountpoint="",
-                mount_count=0,
-                netns="",
-                network_status=None,
-                restart_count=0,
-            )
-            for session in ctx.db.exec_sessions(container.id):
-                ctx.db.remove_exec_session(session.id)
-            with suppress(OSError):
-                for leftover in ("attach", "ctl", "winsz"):
-                    files.remove(ctx.place(container).bundle / leftover)
         for directory in (ctx.paths.netavark, ctx.paths.runroot / "netns"):  # where the run root is no tmpfs
             files.remove_tree(directory)
+        for container in ctx.db.containers():
+            _void(ctx, container)
         ctx.db.put_meta("boot", boot.boot_id())
+
+
+def _void(ctx: Context, container: Container) -> None:
+    """Record what a reboot made of a container, and remove it where its end would have."""
+    was = container.status
+    changes: dict[str, Any] = {}
+    if was in ENDED_BY_REBOOT:
+        changes = exit_changes(Exit(-1, jsonio.now(), error="the host was restarted while it ran")) | {
+            "finished_at": None
+        }
+    status = Status.CONFIGURED if was in (Status.CONFIGURED, Status.CREATED) else Status.EXITED
+    container = ctx.db.record(
+        container,
+        status=was if was is Status.REMOVING else status,
+        mountpoint="",
+        mount_count=0,
+        netns="",
+        network_status=None,
+        restart_count=0,
+        stopper_pid=0,
+        stopper_started=0,
+        **({"pid": 0, "pid_started": 0, "conmon_pid": 0, "conmon_started": 0} | changes),
+    )
+    for session in ctx.db.exec_sessions(container.id):
+        ctx.db.remove_exec_session(session.id)
+    if ctx.db.operation(container.id) is None:  # else its recovery decides
+        from pyodcr.lifecycle import teardown
+
+        teardown.settle(ctx, container)
