@@ -96,7 +96,10 @@ def _look_before(ctx: Context, container: Container, options: DumpOptions) -> tu
             code="hook-missing",
             hint="without it CRIU would kill the container unasked; restart the container, then checkpoint it",
         )
-    return preflight.require(ctx, container, options)
+    warnings = preflight.require(ctx, container, options)
+    if options.leave_running and not options.export:
+        return (*warnings, "the container runs on, and its files move on from these images: --export keeps both")
+    return warnings
 
 
 @dataclass(slots=True)
