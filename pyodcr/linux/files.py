@@ -8,6 +8,7 @@ import re
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from itertools import count
 from pathlib import Path
 from typing import BinaryIO
 
@@ -128,35 +129,59 @@ def remove(path: Path) -> None:
 
 
 def remove_tree(path: Path) -> None:
-    """Remove a directory and all below it, on one filesystem only; what is gone already is fine.
+    """Remove a directory and all below it, on one mount only; what is gone already is fine.
 
     A mount below would be emptied with the rest (a killed ``crun restore`` leaves a bind of the root
-    filesystem in the bundle), so a mount point stops it with an error instead:
-    callers unmount first (:func:`pyodcr.linux.mounts.unmount_below`).
+    filesystem in the bundle), so a mount point stops it with an error instead, before anything behind it is
+    touched: callers unmount first (:func:`pyodcr.linux.mounts.unmount_below`).
     """
     try:
-        device = os.lstat(path).st_dev
-    except FileNotFoundError:
-        return
-    _remove_below(path, device)
-
-
-def _remove_below(path: Path, device: int) -> None:
-    try:
-        info = os.lstat(path)
-        if not stat.S_ISDIR(info.st_mode):
+        if not stat.S_ISDIR(os.lstat(path).st_mode):
             os.unlink(path)
             return
-        if info.st_dev != device or os.path.ismount(path):
-            raise OSError(errno.EBUSY, "a filesystem is mounted there", str(path))
-        with os.scandir(path) as entries:
-            for entry in entries:
-                if entry.is_dir(follow_symlinks=False):
-                    _remove_below(Path(entry.path), device)
-                else:
-                    os.unlink(entry.path)
-        os.rmdir(path)
+        with _directory(os.open(path.parent, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)) as parent:
+            with _directory(_enter(parent, path.name)) as top:
+                _empty(top)
+            os.rmdir(path)
     except FileNotFoundError:
         return
     except OSError as error:
         raise failed("remove", path, error) from error
+
+
+def _empty(top: int) -> None:
+    """Remove all in a directory. How deep it goes a container decides: a directory in a directory is moved up here."""
+    moved = (f".removing-{os.urandom(8).hex()}-{number}" for number in count())
+    while names := os.listdir(top):
+        for name in names:
+            with suppress(FileNotFoundError):  # another process is at it as well
+                if not stat.S_ISDIR(os.stat(name, dir_fd=top, follow_symlinks=False).st_mode):
+                    os.unlink(name, dir_fd=top)
+                    continue
+                with _directory(_enter(top, name)) as directory, os.scandir(directory) as entries:
+                    for entry in entries:
+                        if entry.is_dir(follow_symlinks=False):
+                            os.rename(entry.name, next(moved), src_dir_fd=directory, dst_dir_fd=top)
+                        else:
+                            os.unlink(entry.name, dir_fd=directory)
+                os.rmdir(name, dir_fd=top)
+
+
+def _enter(parent: int, name: str) -> int:
+    """A descriptor of a directory in a directory, unless something is mounted there."""
+    from pyodcr.linux.openat2 import RESOLVE_NO_SYMLINKS, RESOLVE_NO_XDEV, openat2  # ctypes: not for a short command
+
+    try:
+        return openat2(parent, name, os.O_RDONLY | os.O_DIRECTORY, RESOLVE_NO_XDEV | RESOLVE_NO_SYMLINKS)
+    except OSError as error:
+        if error.errno == errno.EXDEV:
+            raise OSError(errno.EBUSY, "a filesystem is mounted there", name) from error
+        raise
+
+
+@contextmanager
+def _directory(fd: int) -> Iterator[int]:
+    try:
+        yield fd
+    finally:
+        os.close(fd)

@@ -9,6 +9,7 @@ from functools import cache
 
 from pyodcr.errors import Unsupported
 
+RESOLVE_NO_XDEV = 0x01  # not into another mount, be it one of the same filesystem
 RESOLVE_NO_MAGICLINKS = 0x02
 RESOLVE_NO_SYMLINKS = 0x04
 RESOLVE_BENEATH = 0x08

@@ -134,7 +134,8 @@ def test_a_tree_that_is_a_file_or_a_link(tmp_path: Path) -> None:
 def test_a_deep_tree(tmp_path: Path) -> None:
     """A container may nest as it likes; deeper than a path may be long, and than Python recurses."""
     made = subprocess.run(
-        [sys.executable, "-c", "import os\nfor _ in range(3000): os.mkdir('d'); os.chdir('d')"], cwd=tmp_path
+        [sys.executable, "-c", "import os\nfor _ in range(3000): os.mkdir('d'); os.chdir('d'); open('f', 'w')"],
+        cwd=tmp_path,
     )
     assert made.returncode == 0
     files.remove_tree(tmp_path / "d")
@@ -142,22 +143,24 @@ def test_a_deep_tree(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="mounting needs root")
-def test_a_mount_stops_a_removal(tmp_path: Path) -> None:
+@pytest.mark.parametrize("place", [".", "m", "m/deeper/still"])
+def test_a_mount_stops_a_removal_before_it_is_emptied(tmp_path: Path, place: str) -> None:
+    """A bind of the same filesystem, which has the same device number."""
     from pyodcr.linux import mounts
 
-    tree = tmp_path / "tree"
-    (tree / "m").mkdir(parents=True)
+    mounted = tmp_path / "tree" / place
+    mounted.mkdir(parents=True)
     (tmp_path / "precious").mkdir()
     (tmp_path / "precious/file").touch()
-    mounts.bind(tmp_path / "precious", tree / "m")
+    mounts.bind(tmp_path / "precious", mounted)
     try:
         with pytest.raises(SystemFailed) as caught:
-            files.remove_tree(tree)
-        assert "mounted" in caught.value.message
+            files.remove_tree(tmp_path / "tree")
+        assert caught.value.details["errno"] == errno.EBUSY
     finally:
-        mounts.unmount(tree / "m")
-    assert (tmp_path / "precious/file").exists()
-    files.remove_tree(tree)
+        assert (tmp_path / "precious/file").exists()
+        mounts.unmount_below(tmp_path / "tree")
+    files.remove_tree(tmp_path / "tree")
     assert names(tmp_path) == {"precious"}
 
 
