@@ -112,7 +112,8 @@ def _merge(config: Config, tables: dict[str, Any], path: Path) -> Config:
         if not isinstance(values, dict):
             raise ConfigInvalid(f"{path}: {table} is not a table")
         if table == "runtimes":
-            changes["runtimes"] = {**config.runtimes, **values}
+            known = dict.fromkeys(values, "")
+            changes["runtimes"] = {**config.runtimes, **_checked(values, known, f"{path}: runtimes")}
         elif table == "engine":
             names = ("root", "runroot", "runtime", "cgroup_parent", "cgroup_manager")
             changes |= _checked(values, {name: getattr(config, name) for name in names}, f"{path}: engine")

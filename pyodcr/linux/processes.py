@@ -45,8 +45,8 @@ def descendants(ancestors: Iterable[int]) -> tuple[int, ...]:
 
 
 def kill_families(ancestors: Iterable[int]) -> None:
-    """SIGKILL processes and all their descendants, but never ourselves."""
-    ancestors = tuple(ancestors)
-    for pid in {*ancestors, *descendants(ancestors)} - {os.getpid(), 0, 1}:
+    """SIGKILL processes and all their descendants, but never ourselves, nor init, whose descendants are everybody."""
+    ancestors = tuple(pid for pid in ancestors if pid > 1)
+    for pid in {*ancestors, *descendants(ancestors)} - {os.getpid()}:
         with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)

@@ -1,0 +1,69 @@
+"""Who runs with which arguments, and who is whose child."""
+
+from __future__ import annotations
+
+import os
+import select
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from pyodcr.linux import processes
+
+# a shell with a child that waits, which says both their pids
+FAMILY = "cat & echo $$ $!; wait"
+
+
+@contextmanager
+def family(word: str) -> Iterator[tuple[int, int]]:
+    read, write = os.pipe()
+    with subprocess.Popen(["sh", "-c", FAMILY, word], stdin=read, stdout=subprocess.PIPE) as child:
+        os.close(read)
+        assert child.stdout is not None
+        parent, grandchild = map(int, child.stdout.readline().split())
+        try:
+            yield parent, grandchild
+        finally:
+            os.close(write)
+            child.kill()
+
+
+def test_arguments() -> None:
+    with family("a word of its own") as (parent, _):
+        assert processes.arguments(parent) == ("sh", "-c", FAMILY, "a word of its own")
+        assert parent in processes.with_argument("a word of its own")  # and its child, until it has become cat
+        assert processes.with_argument("a word of its") == ()
+    assert processes.arguments(parent) == ()
+    assert processes.arguments(0) == ()
+
+
+def test_descendants() -> None:
+    with family("x") as (parent, child):
+        assert processes.descendants([parent]) == (child,)
+        ours = processes.descendants([os.getpid()])
+        assert ours.index(parent) < ours.index(child)
+        assert os.getpid() not in ours
+        assert processes.descendants([child]) == ()
+
+
+def test_families_are_killed_whole() -> None:
+    with family("x") as (parent, child):
+        watch = [os.pidfd_open(pid) for pid in (parent, child)]
+        processes.kill_families([parent])
+        for fd in watch:
+            assert select.select([fd], [], [], 10)[0]
+            os.close(fd)
+
+
+def test_neither_we_nor_everybody_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:
+    killed: list[int] = []
+    monkeypatch.setattr(os, "kill", lambda pid, _: killed.append(pid))
+    with family("x") as (parent, child):
+        processes.kill_families([0, 1, os.getpid()])
+        assert {parent, child} <= set(killed)
+        assert not {0, 1, os.getpid(), os.getppid()} & set(killed)
+        killed.clear()
+        processes.kill_families([0, 1])
+        assert killed == []
