@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pyodcr import jsonio
+from pyodcr.errors import RuntimeFailed
+from pyodcr.lifecycle import refresh
 from pyodcr.lifecycle.attach import Attachment, Streams
 from pyodcr.lifecycle.models import Container, ExecSession
 from pyodcr.lifecycle.spec import observe
@@ -112,8 +114,11 @@ def _forgetting(ctx: Context, session: ExecSession) -> Iterator[None]:
     """Until the command runs a failure leaves nothing of it; from then on conmon's exit command sees to that."""
     try:
         yield
-    except BaseException:
+    except BaseException as error:
         forget(ctx, session.container, session.id)
+        if isinstance(error, RuntimeFailed):  # whose words blame the command where the container ended meanwhile
+            container = ctx.db.get(session.container)
+            require(Op.EXEC, refresh.shown(container, ctx.place(container)))
         raise
 
 
