@@ -22,7 +22,7 @@ class Fault(Enum):
     UNANSWERED = auto()  # the server does as asked, the connection breaks before its answer
     CUT_SHORT = auto()  # half of the answer's body, then the connection breaks
     SLOW = auto()  # a second of silence before the request's body is taken
-    STALLED = auto()  # nothing happens until the proxy is closed
+    STALLED = auto()  # nothing happens until the stalled are let go, or the proxy is closed
 
 
 @dataclass(slots=True)
@@ -41,6 +41,7 @@ class FaultyProxy(ThreadingHTTPServer):
         self.upstream_port = upstream_port
         self.closing = threading.Event()
         self.requests: list[str] = []  # "METHOD path", in the order they came
+        self.regions: set[str] = set()  # that requests were signed for
         self._rules: list[_Rule] = []
         self._lock = threading.Lock()
 
@@ -65,6 +66,10 @@ class FaultyProxy(ThreadingHTTPServer):
                     return rule.fault
         return None
 
+    def let_go(self) -> None:
+        """The connections of stalled requests break."""
+        self.closing.set()
+
     def handle_error(self, request: object, client_address: object) -> None:
         """Broken connections are this server's business."""
 
@@ -77,6 +82,8 @@ class _Handler(BaseHTTPRequestHandler):
         """Quiet."""
 
     def _serve(self) -> None:
+        scope = self.headers.get("Authorization", "").partition("Credential=")[2].split("/")  # key/date/region/...
+        self.server.regions.update(scope[2:3])
         fault = self.server.fault_of(self.command, self.path)
         if fault is Fault.STALLED:
             self.server.closing.wait()

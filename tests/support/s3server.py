@@ -72,6 +72,20 @@ class S3Server:
             raise
         return [f"upload of {upload['Key']}" for upload in found.get("Uploads", ())]
 
+    def get(self, bucket: str, key: str) -> bytes:
+        content: bytes = self._client().get_object(Bucket=bucket, Key=key)["Body"].read()
+        return content
+
+    def put(self, bucket: str, key: str, content: bytes) -> None:
+        """Behind everybody's back; a write into the directory would not be seen, as rclone remembers sizes."""
+        self._client().put_object(Bucket=bucket, Key=key, Body=content)
+
+    def delete(self, bucket: str, key: str) -> None:
+        self._client().delete_object(Bucket=bucket, Key=key)
+
+    def objects(self, bucket: str) -> list[str]:
+        return [found["Key"] for found in self._client().list_objects_v2(Bucket=bucket).get("Contents", ())]
+
     def _client(self) -> S3Client:
         import boto3  # type: ignore[import-untyped]
 
