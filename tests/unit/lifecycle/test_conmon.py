@@ -20,6 +20,7 @@ from pyodcr.lifecycle import conmon
 from pyodcr.lifecycle.models import ContainerConfig
 from pyodcr.lifecycle.paths import ContainerPaths, Paths
 from pyodcr.lifecycle.runtime import OciRuntime
+from pyodcr.linux import processes
 
 ID = "c" * 64
 RUNTIME = OciRuntime("crun", Path("/usr/bin/crun"), Path("/run/crun"))
@@ -155,6 +156,8 @@ def monitor(place: ContainerPaths, name: str = "conmon", identity: str = ID) -> 
         os.close(read)
         place.conmon_pid_file.parent.mkdir(parents=True, exist_ok=True)
         place.conmon_pid_file.write_text(str(child.pid))
+        while identity not in processes.arguments(child.pid):  # it is still being executed
+            pass
         fd = os.pidfd_open(child.pid)
         try:
             yield fd
