@@ -12,8 +12,8 @@ import pytest
 
 from pyodcr.linux import processes
 
-# a shell with a child that waits, which says both their pids
-FAMILY = "cat & echo $$ $!; wait"
+# a shell with a child that waits (in the background it would read /dev/null), which says both their pids
+FAMILY = "exec 3<&0; cat <&3 & echo $$ $!; wait"
 
 
 @contextmanager
