@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import os
 import shutil
-import signal
 import subprocess
 from collections.abc import Iterator
-from contextlib import closing, suppress
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -36,6 +35,9 @@ def reboot(box: Box, *, keep_runroot: bool = False) -> None:
             shutil.rmtree(directory / identity, ignore_errors=True)
     for directory in (box.root, box.runroot):
         mounts.unmount_below(directory)
+    for directory in Path("/tmp").glob(".criu.mntns.*"):  # of a CRIU that was killed
+        mounts.unmount_below(directory)
+        directory.rmdir()
     if not keep_runroot:
         shutil.rmtree(box.runroot)
         box.runroot.mkdir()
@@ -46,11 +48,9 @@ def reboot(box: Box, *, keep_runroot: bool = False) -> None:
 
 
 def _kill_all(box: Box) -> list[int]:
-    """Conmon, CRIU, the name server and pyodcr are given paths of the root; conmon dies before it can tell."""
+    """Pyodcr, conmon and the name server are given paths of the root; all the others are their descendants."""
     found = list(_processes(box))
-    for pid in found:
-        with suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
+    processes.kill_families(found)
     return found
 
 
