@@ -268,6 +268,7 @@ class _Dump:
             capture.write(found, self.images, archive, stats=statistics)
             archive.finish(self.facts, {"held_s": held_s})
             self.content_bytes = archive.bytes_in
+        self.progress(done, done)  # what was expected was a little less
 
     # --- the outcome ------------------------------------------------------------------------
 
