@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.box import COUNTER, Box, wait_for
+from tests.support.box import COUNTER, WAIT_S, Box, wait_for
 from tests.support.checkpoints import (
     Counter,
     administrators_script,
@@ -348,6 +348,7 @@ socket(S, PF_INET, SOCK_STREAM, 0); setsockopt(S, SOL_SOCKET, SO_REUSEADDR, 1);
 bind(S, sockaddr_in(9000, INADDR_ANY)) && listen(S, 5) or die $!;
 accept(C, S); select((select(C), $| = 1)[0]);
 while (<C>) { $n++; print C "$n\\n" }
+close(C);
 while (1) { select(undef, undef, undef, 0.05) }
 """
 
@@ -379,15 +380,18 @@ class Talk:
         wait_for(lambda: len(self.answers) > reached + 10, "answers")
 
     def close(self) -> None:
+        """Ask no more, and read the last answer."""
         self._ended.set()
         for thread in self._threads:
-            thread.join(30)
+            thread.join()
         self._connection.close()
 
 
 @contextmanager
 def talking(address: str) -> Iterator[Talk]:
-    talk = Talk(wait_for(lambda: _connected(address), "the server"))
+    connection = wait_for(lambda: _connected(address), "the server")
+    connection.settimeout(WAIT_S)
+    talk = Talk(connection)
     try:
         yield talk
     finally:
@@ -396,7 +400,7 @@ def talking(address: str) -> Iterator[Talk]:
 
 def _connected(address: str) -> socket.socket | None:
     try:
-        return socket.create_connection((address, 9000), timeout=60)
+        return socket.create_connection((address, 9000), WAIT_S)
     except OSError:
         return None
 
@@ -422,10 +426,14 @@ def test_an_established_connection_goes_on(box: Box, tree: Path, tmp_path: Path)
 def test_a_connection_is_not_lost_unasked(box: Box, tree: Path, tmp_path: Path) -> None:
     rootfs = f"{perl_tree(tree, tmp_path)}:O"
     box.run("run", "-d", "--name", "c", "--rootfs", rootfs, "perl", "-MSocket", "-e", ANSWERING)
-    with talking(box.inspect("c")["NetworkSettings"]["Networks"]["pyodcr"]["IPAddress"]) as talk:
-        talk.goes_on()
+    address = box.inspect("c")["NetworkSettings"]["Networks"]["pyodcr"]["IPAddress"]
+    with wait_for(lambda: _connected(address), "the server") as connection:
+        connection.sendall(b"next\n")
+        assert connection.recv(100) == b"1\n"
         box.run("checkpoint", "--tcp-established", "c")
         error = box.fail("restore", "c", code="criu-tcp-established")
         assert "--tcp-established" in error["hint"]
-    assert box.inspect("c")["State"]["Checkpointed"] is True
-    box.run("restore", "--tcp-established", "c")
+        assert box.inspect("c")["State"]["Checkpointed"] is True
+        box.run("restore", "--tcp-established", "c")
+        connection.sendall(b"next\n")
+        assert connection.recv(100) == b"2\n", "a quiet peer has noticed nothing"

@@ -24,8 +24,8 @@ class Podman:
 
     def run(self, *words: str | Path) -> str:
         """The output of a command that must succeed."""
-        places = ["--root", self.root, "--runroot", self.runroot, "--runtime", self.runtime]
-        done = subprocess.run(
+        places: list[str | Path] = ["--root", self.root, "--runroot", self.runroot, "--runtime", self.runtime]
+        done: subprocess.CompletedProcess[str] = subprocess.run(
             ["podman", "--cgroup-manager", "cgroupfs", "--events-backend", "file", *places, *words],
             capture_output=True,
             text=True,
