@@ -198,7 +198,8 @@ def test_a_signal_is_a_refusal(survivor: Counter, number: signal.Signals) -> Non
     with held(survivor) as checkpoint:
         checkpoint.command.send_signal(number)
         status, said = checkpoint.ends()
-    assert status == 128 + number, said
+    # a KeyboardInterrupt that met CPython in exec() of a text (a dataclass being made) ends it by SIGINT itself
+    assert status in (128 + number, *([-number] if number == signal.SIGINT else [])), said
     assert "Traceback" not in said
     assert operations(survivor.box) == [], "it cleaned up by itself"
     survivor.moves()
@@ -307,6 +308,7 @@ def test_an_end_after_a_killed_checkpoint_is_an_end(box: Box, tree: Path, stage:
     counter.moves()
     (counter.bundle / "layer/merged/tmp/stop").touch()
     assert box.run("wait", "c") == "7"
+    wait_for(lambda: box.state("c") == "exited", "conmon's exit command to clean up")
     found = box.inspect("c")["State"]
     assert (found["Status"], found["ExitCode"], found.get("Checkpointed", False)) == ("exited", 7, False)
     box.fail("restore", "c", code="no-checkpoint")
