@@ -182,7 +182,9 @@ class VolumeStore:
         with self._locked():
             # a `create` that was killed may have recorded the container and not its volumes
             volume = self._db.volume(use.name) or self._create(use.name, {}, anonymous=use.anonymous)
-            _make_directory(volume)
+            if not volume.mountpoint.exists():  # a killed `rm` has taken what it held
+                _make_directory(volume)
+                volume = replace(volume, needs_copy_up=True, needs_chown=True)
             if volume.copying_up:
                 _empty(volume.mountpoint)
             copied = volume.needs_copy_up and "nocopy" not in use.options and self._copy_up(volume, use, rootfs)
@@ -221,7 +223,6 @@ class VolumeStore:
 
 
 def _make_directory(volume: Volume) -> None:
-    """Its place, which a killed `create` or `rm` may have left without."""
     files.make_directory(volume.mountpoint.parent)
     files.make_directory(volume.mountpoint, mode=0o755)
 
