@@ -28,7 +28,7 @@ from tests.support.killing import Step, changes, kill_at, sample
 
 pytestmark = [pytest.mark.root, pytest.mark.timeout(900)]
 
-POINTS = int(os.environ.get("PYODCR_KILL_POINTS", "8"))
+POINTS = int(os.environ.get("PYODCR_KILL_POINTS", "6"))
 COUNTING = f'trap "exit 3" TERM; {COUNTER}'
 Act = Callable[[], object]
 
