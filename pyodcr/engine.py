@@ -79,10 +79,13 @@ class Engine:
     # --- looking ----------------------------------------------------------------------------
 
     def containers(self) -> list[Container]:
-        """Every container as it is now; takes no lock and waits for nothing."""
-        from pyodcr.lifecycle import refresh
+        """Every container as it is now, each after those it depends on; takes no lock and waits for nothing."""
+        from pyodcr.lifecycle import order, refresh
 
-        return [refresh.shown(container, self._ctx.place(container)) for container in self._ctx.containers()]
+        return [
+            refresh.shown(container, self._ctx.place(container))
+            for container in order.needed_first(self._ctx.containers())
+        ]
 
     def container(self, ref: str) -> Container:
         """One container as it is now; :class:`~pyodcr.errors.NotFound`, :class:`~pyodcr.errors.Ambiguous`."""
@@ -352,9 +355,10 @@ class Engine:
         return [container for container in self._ctx.containers() if name in container.config.networks]
 
     def _remove_all(self, containers: Sequence[Container], timeout_s: int | None = None) -> None:
+        from pyodcr.lifecycle import order
         from pyodcr.lifecycle.ops.remove import RemoveOptions
 
-        for container in containers:
+        for container in reversed(order.needed_first(containers)):
             with suppress(NotFound):  # somebody else was faster
                 self.remove(container.id, RemoveOptions(force=True, timeout_s=timeout_s))
 

@@ -22,12 +22,18 @@ Ignore = Annotated[bool, typer.Option("--ignore", "-i", help="Say nothing of con
 Timeout = Annotated[int | None, typer.Option("--time", "-t", min=0, help="Seconds until SIGKILL")]
 
 
-def chosen(found: Engine, names: list[str] | None, every: bool, statuses: Collection[Status]) -> list[str]:
-    """The containers a command is for: those named, or with --all those in one of ``statuses``."""
+def chosen(
+    found: Engine, names: list[str] | None, every: bool, statuses: Collection[Status], *, down: bool = False
+) -> list[str]:
+    """The containers a command is for: those named, or with --all those in one of ``statuses``.
+
+    All of them come up in the order of what they need of each other, and go ``down`` in the other.
+    """
     if every and names:
         raise UsageError("no arguments are needed with --all")
     if every:
-        return [container.id for container in found.containers() if container.status in statuses]
+        every_one = [container.id for container in found.containers() if container.status in statuses]
+        return every_one[::-1] if down else every_one
     if not names:
         raise UsageError("you must provide at least one name or id")
     return names
@@ -46,7 +52,8 @@ def stop(
             found.stop(ref, StopOptions(timeout_s=time))
             print(ref)
 
-        for_each(chosen(found, names, all_, ALLOWED[Op.STOP]), act, ignoring=NotFound if ignore else None)
+        refs = chosen(found, names, all_, ALLOWED[Op.STOP], down=True)
+        for_each(refs, act, ignoring=NotFound if ignore else None)
 
 
 @app.command()
@@ -128,7 +135,7 @@ def rm(
             print(ref)
 
         for_each(
-            chosen(found, names, all_, frozenset(Status)),
+            chosen(found, names, all_, frozenset(Status), down=True),
             act,
             ignoring=NotFound if ignore or force else None,
             status=_removal_status,

@@ -597,8 +597,9 @@ def test_a_container_in_the_network_of_another(box: Box, tree: Path) -> None:
     assert box.run("exec", "b", "cat", "/etc/hosts") == box.run("exec", "a", "cat", "/etc/hosts")
     box.fail("rm", "-f", "a", code="has-dependents")
     assert box.state("a") == "running", "it was not stopped in vain"
-    box.run("rm", "-f", "-t", "0", "b")
-    box.run("rm", "-f", "-t", "0", "a")
+    box.run("stop", "--all", "-t", "0")
+    box.run("start", "--all")
+    box.run("rm", "--all", "-f", "-t", "0")
 
 
 # --- what is inside -------------------------------------------------------------------------
