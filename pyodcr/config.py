@@ -7,6 +7,7 @@ file that ``--config`` or ``$PYODCR_CONFIG`` names). Tables::
     [runtimes]  runc = "/usr/bin/runc"                paths of OCI runtimes by name
     [network]   default_network default_subnet firewall_driver
     [s3]        endpoint region part_size storage_class server_side_encryption kms_key_id addressing_style
+    [plugin.X]  what the plugin X makes of it, with checked()
 
 Environment: ``PYODCR_ROOT PYODCR_RUNROOT PYODCR_RUNTIME PYODCR_CGROUP_PARENT``.
 """
@@ -58,6 +59,7 @@ class Config:
     file: Path | None = None  # the one --config named; conmon's exit command must use it again
     network: NetworkConfig = NetworkConfig()
     s3: S3Config = S3Config()
+    plugin: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # by name; only the plugin knows its settings
 
 
 def load(
@@ -113,20 +115,33 @@ def _merge(config: Config, tables: dict[str, Any], path: Path) -> Config:
             raise ConfigInvalid(f"{path}: {table} is not a table")
         if table == "runtimes":
             known = dict.fromkeys(values, "")
-            changes["runtimes"] = {**config.runtimes, **_checked(values, known, f"{path}: runtimes")}
+            changes["runtimes"] = {**config.runtimes, **checked(values, known, f"{path}: runtimes")}
         elif table == "engine":
             names = ("root", "runroot", "runtime", "cgroup_parent", "cgroup_manager")
-            changes |= _checked(values, {name: getattr(config, name) for name in names}, f"{path}: engine")
+            changes |= checked(values, {name: getattr(config, name) for name in names}, f"{path}: engine")
         elif table in ("network", "s3"):
             current = getattr(config, table)
             known = {item.name: getattr(current, item.name) for item in fields(current)}
-            changes[table] = replace(current, **_checked(values, known, f"{path}: {table}"))
+            changes[table] = replace(current, **checked(values, known, f"{path}: {table}"))
+        elif table == "plugin":
+            changes[table] = _with_plugins(config.plugin, values, path)
         else:
-            raise ConfigInvalid(f"{path}: there is no table {table}", hint="tables: engine, runtimes, network, s3")
+            hint = "tables: engine, runtimes, network, s3, plugin"
+            raise ConfigInvalid(f"{path}: there is no table {table}", hint=hint)
     return replace(config, **changes)
 
 
-def _checked(values: dict[str, Any], known: dict[str, Any], where: str) -> dict[str, Any]:
+def _with_plugins(
+    plugins: Mapping[str, Mapping[str, Any]], tables: dict[str, Any], path: Path
+) -> Mapping[str, Mapping[str, Any]]:
+    for name, values in tables.items():
+        if not isinstance(values, dict):
+            raise ConfigInvalid(f"{path}: plugin.{name} is not a table")
+    return {**plugins, **{name: {**plugins.get(name, {}), **values} for name, values in tables.items()}}
+
+
+def checked(values: Mapping[str, Any], known: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """``values``, if each is a setting of ``known`` (name -> a value of its type); else :class:`ConfigInvalid`."""
     out: dict[str, Any] = {}
     for name, value in values.items():
         if name not in known:

@@ -85,6 +85,7 @@ def test_every_table(tmp_path: Path) -> None:
         ("[s3]\npart_size = '8M'\n", "part_size"),
         ("[s3]\npart_size = true\n", "part_size"),
         ("[network]\ndefault_network = []\n", "default_network"),
+        ("[plugin]\nssh = 7\n", "plugin.ssh"),
     ],
 )
 def test_a_mistake_is_named_with_its_file(tmp_path: Path, text: str, named: str) -> None:
@@ -93,6 +94,13 @@ def test_a_mistake_is_named_with_its_file(tmp_path: Path, text: str, named: str)
         config.load(file=path, environ={})
     assert named in caught.value.message
     assert str(path) in caught.value.message
+
+
+def test_plugins_have_tables_of_their_own(tmp_path: Path) -> None:
+    write(tmp_path / "etc/pyodcr.toml", '[plugin.ssh]\ntimeout_s = 5\ncommand = ["ssh"]\n[plugin.other]\nx = 1\n')
+    write(tmp_path / ".config/pyodcr/pyodcr.toml", "[plugin.ssh]\ntimeout_s = 7\n")
+    found = config.load(environ={"HOME": str(tmp_path)})
+    assert found.plugin == {"ssh": {"timeout_s": 7, "command": ["ssh"]}, "other": {"x": 1}}
 
 
 @pytest.mark.parametrize("text", ["[runtimes]\nrunc = 1\n", "[runtimes]\nrunc = ['/x']\n"])
