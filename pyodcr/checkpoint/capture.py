@@ -70,7 +70,8 @@ def capture(ctx: Context, container: Container, options: DumpOptions) -> Capture
     trees: list[Tree] = []
     if not options.ignore_rootfs:
         deleted, tree = _rootfs(ctx, container)
-        if deleted:
+        if deleted or tree is not None:
+            # an empty list, too: whoever unpacks the tree in passing need not wait for one that may follow
             documents.append((DELETED, _json(list(deleted))))
         if tree is not None:
             trees.append(tree)
