@@ -16,10 +16,12 @@ Failures are :class:`~pyodcr.errors.DestinationError` with one of these codes:
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, BinaryIO, Protocol, TypeAlias
+from typing import TYPE_CHECKING, BinaryIO, Protocol, TypeAlias, TypeVar
+
+from pyodcr.errors import DestinationError, PyodcrError
 
 if TYPE_CHECKING:
     from pyodcr.config import Config
@@ -97,3 +99,34 @@ class Backend(Protocol):
     def abort(self, recovery: Mapping[str, str], config: Config) -> None:
         """Undo an upload whose process died, from what :meth:`Upload.recovery` said. Idempotent."""
         ...
+
+
+class Abortable(Upload, Protocol):
+    def close(self) -> None:
+        """Abort what was not committed. Raises :class:`DestinationError` if something of it may remain."""
+        ...
+
+
+AnyUpload = TypeVar("AnyUpload", bound=Abortable)
+
+
+@contextmanager
+def aborting(upload: AnyUpload) -> Iterator[AnyUpload]:
+    """Close ``upload`` at the end. One error tells all: why the upload ended, and what it left behind."""
+    try:
+        yield upload
+    except BaseException as error:
+        try:
+            upload.close()
+        except DestinationError as remains:
+            _add(error, remains)
+        raise
+    upload.close()
+
+
+def _add(error: BaseException, remains: DestinationError) -> None:
+    if isinstance(error, PyodcrError):
+        error.hint = "; ".join(filter(None, (error.hint, remains.message, remains.hint)))
+        error.details.update(remains.details)
+    else:
+        error.add_note(remains.message)

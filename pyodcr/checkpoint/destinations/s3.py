@@ -12,14 +12,14 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import BinaryIO
 
-from pyodcr.checkpoint.destinations.base import ObjectInfo
+from pyodcr.checkpoint.destinations.base import ObjectInfo, aborting
 from pyodcr.checkpoint.destinations.s3client import Connection
 from pyodcr.checkpoint.destinations.s3errors import mapped
 from pyodcr.checkpoint.destinations.s3reader import S3Reader
 from pyodcr.checkpoint.destinations.s3upload import S3Upload
 from pyodcr.checkpoint.destinations.s3upload import abort as abort_upload
 from pyodcr.config import Config, S3Config
-from pyodcr.errors import DestinationError, PyodcrError, UsageError
+from pyodcr.errors import DestinationError, UsageError
 
 BUFFER_BYTES = 1 << 20
 MAX_KEY_BYTES = 1024
@@ -61,16 +61,8 @@ class S3Destination:
 
     @contextmanager
     def put(self) -> Iterator[S3Upload]:
-        upload = S3Upload(self._connection, self._settings, self._bucket, self._key)
-        try:
+        with aborting(S3Upload(self._connection, self._settings, self._bucket, self._key)) as upload:
             yield upload
-        except BaseException as error:
-            try:
-                upload.close()
-            except DestinationError as remains:
-                _add(error, remains)
-            raise
-        upload.close()
 
     @contextmanager
     def open(self) -> Iterator[BinaryIO]:
@@ -118,12 +110,3 @@ def parse(text: str) -> tuple[str, str]:
     if len(key.encode()) > MAX_KEY_BYTES:
         raise UsageError(f"the key of s3://{bucket} is longer than {MAX_KEY_BYTES} bytes")
     return bucket, key
-
-
-def _add(error: BaseException, remains: DestinationError) -> None:
-    """One error tells all: why the upload ended, and what it left behind."""
-    if isinstance(error, PyodcrError):
-        error.hint = "; ".join(filter(None, (error.hint, remains.message, remains.hint)))
-        error.details.update(remains.details)
-    else:
-        error.add_note(remains.message)
