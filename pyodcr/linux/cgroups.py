@@ -16,7 +16,7 @@ from enum import StrEnum
 from functools import cache
 from pathlib import Path
 
-from pyodcr.linux import mounts
+from pyodcr.linux import files, mounts
 
 KILL_ATTEMPTS = 100
 KILL_PAUSE_S = 0.02
@@ -74,32 +74,65 @@ def processes(cgroup: str) -> frozenset[int]:
     return frozenset(pids - {0, 1})
 
 
-def _freezer(cgroup: str) -> tuple[Path, str, str] | None:
-    """(file, word to freeze, word to thaw); None where the cgroup is gone."""
+@dataclass(frozen=True, slots=True)
+class Freezer:
+    """The file that stops and starts all processes of a cgroup, and the words it takes."""
+
+    file: Path
+    frozen: str
+    thawed: str
+
+
+def freezer(cgroup: str) -> Freezer | None:
+    """None where the cgroup is gone."""
     for hierarchy, place in _places(cgroup):
         if "freezer" in hierarchy.controllers:
-            return place / "freezer.state", "FROZEN", "THAWED"
+            return Freezer(place / "freezer.state", "FROZEN", "THAWED")
         if hierarchy.unified and (place / "cgroup.freeze").exists():
-            return place / "cgroup.freeze", "1", "0"
+            return Freezer(place / "cgroup.freeze", "1", "0")
     return None
 
 
 def is_frozen(cgroup: str) -> bool:
-    freezer = _freezer(cgroup)
-    if freezer is None:
+    """Whether it is frozen, or about to be."""
+    found = freezer(cgroup)
+    if found is None:
         return False
-    file, frozen, _ = freezer
     with suppress(OSError):
-        return file.read_text().strip() in (frozen, "FREEZING")
+        return found.file.read_text().strip() in (found.frozen, "FREEZING")
     return False
 
 
+def freeze(cgroup: str) -> bool:
+    """Stop every process of the cgroup; False if one has not stopped after two seconds (it waits for a device)."""
+    found = freezer(cgroup)
+    if found is None:
+        return True
+    for _ in range(KILL_ATTEMPTS):
+        try:
+            found.file.write_text(found.frozen)
+            if _stands_still(found):
+                return True
+        except FileNotFoundError:
+            return True
+        except OSError as error:
+            raise files.failed("write", found.file, error) from error
+        time.sleep(KILL_PAUSE_S)
+    return False
+
+
+def _stands_still(freezer: Freezer) -> bool:
+    """v1 tells it in the file itself, v2 in cgroup.events (Documentation/admin-guide/cgroup-v2.rst)."""
+    if freezer.file.name == "cgroup.freeze":
+        return "frozen 1" in freezer.file.with_name("cgroup.events").read_text().splitlines()
+    return freezer.file.read_text().strip() == freezer.frozen
+
+
 def thaw(cgroup: str) -> None:
-    freezer = _freezer(cgroup)
-    if freezer is not None:
-        file, _, thawed = freezer
+    found = freezer(cgroup)
+    if found is not None:
         with suppress(OSError):
-            file.write_text(thawed)
+            found.file.write_text(found.thawed)
 
 
 def kill(cgroup: str) -> bool:
