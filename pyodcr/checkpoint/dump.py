@@ -10,11 +10,13 @@ before the answer is given, and afterwards we look whether the container's init 
 
 from __future__ import annotations
 
+import logging
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, cast
 
@@ -24,18 +26,20 @@ from pyodcr.checkpoint.destinations import registry
 from pyodcr.checkpoint.hook import HookServer, Question, write_configuration, write_hook
 from pyodcr.checkpoint.options import DumpOptions, Outcome, Progress, no_progress
 from pyodcr.checkpoint.undertaking import Undertaking
-from pyodcr.errors import CriuFailed, Unsupported, UsageError, WrongState
+from pyodcr.errors import CriuFailed, PyodcrError, Unsupported, UsageError, WrongState
 from pyodcr.lifecycle import recovery
 from pyodcr.lifecycle.models import Container
 from pyodcr.lifecycle.operations import Kind, Stage, opened
 from pyodcr.lifecycle.spec import annotation
 from pyodcr.lifecycle.teardown import discard
 from pyodcr.lifecycle.transitions import Op, require
-from pyodcr.linux import boot, cgroups, files, pidfd
+from pyodcr.linux import alarm, boot, cgroups, files, oom, pidfd
 
 if TYPE_CHECKING:
     from pyodcr.checkpoint.destinations.base import Destination, Upload
     from pyodcr.lifecycle.context import Context
+
+log = logging.getLogger(__name__)
 
 CONFIGURATION = "criu.conf"
 DEATH_WAIT_S = 30.0
@@ -158,17 +162,18 @@ class _Dump:
         for directory in (self.images, self.work):
             files.make_directory(directory)
         sockets, place = self.ctx.paths.hook(self.own.operation.id), self.ctx.place(self.container)
-        hook = write_hook(place.criu, sockets)
+        hook = write_hook(place.criu, sockets, cgroups.freezer(self.ctx.cgroup(self.container)))
         runtime = self.ctx.runtime(self.container).name
         write_configuration(place.criu, runtime, (*preflight.criu_options(), hook))
-        server = HookServer(sockets)
+        server = HookServer(sockets, max_frozen_s=self.options.frozen_limit_s)
         try:
             self.own.record(Stage.DUMPING)
             self.own.settled = False  # from now on CRIU decides what becomes of the container
             self.held_from = began = time.monotonic()
             with (
-                stats.runtime_log(self.work) as log,
-                process.spawn(self._command(), stdout=log, stderr=log, new_session=True) as child,
+                oom.spared(),
+                stats.runtime_log(self.work) as said,
+                process.spawn(self._command(), stdout=said, stderr=said, new_session=True) as child,
             ):
                 self._serve(server, child.pid)
             self.runtime_s = time.monotonic() - began
@@ -193,10 +198,17 @@ class _Dump:
         """Answer until runtime and CRIU have ended. A signal becomes a refusal, never an abandoned dump."""
         while True:
             try:
-                return server.serve(runtime, self._answer)
+                with alarm.calling(self._require_hold) as call:
+                    return server.serve(runtime, self._answer, partial(self._lost, call))
             except BaseException as error:
                 self.failure = self.failure or error
                 server.refuse()
+
+    def _lost(self, call: Callable[[], None], question: Question) -> None:
+        """On a thread of its own, since who is to hear of it may be stuck in writing to a place that hangs."""
+        if not question.criu_lives:
+            self._let_run()
+        call()
 
     def _answer(self, question: Question) -> bool:
         try:
@@ -214,8 +226,9 @@ class _Dump:
         """All is dumped and everything stands still: now or never."""
         if question.criu != self.own.operation.criu_pid:
             raise CriuFailed(f"criu has dumped container {self.container.name} without a handshake")
-        self.own.record(Stage.HOLDING)
         self.question = question
+        self._require_hold()  # it may be late already
+        self.own.record(Stage.HOLDING)
         try:
             found = capture.capture(self.ctx, self.container, self.options)
             if self.options.leave_running:
@@ -230,6 +243,13 @@ class _Dump:
 
     def _require_hold(self) -> None:
         """While CRIU holds the container, what is read of it is of one instant; without CRIU it runs."""
+        if self.question is not None and self.question.late:
+            raise CriuFailed(
+                f"container {self.container.name} would have been frozen for longer than "
+                f"{self.options.frozen_limit_s:g} s",
+                code="frozen-too-long",
+                hint="it runs on; raise --max-frozen, or write to a faster place",
+            )
         if self.question is not None and not self.question.stands():
             raise CriuFailed(
                 f"criu died while it held container {self.container.name}",
@@ -286,7 +306,7 @@ class _Dump:
                 capture.keep_beside(capture.capture(self.ctx, container, self.options), self.images)
                 recovery.record_checkpoint(self.ctx, container, self.own.operation)
             elif not dead and status != 0:
-                self._set_free(container)
+                self._let_run()
             self.own.settled = True
         if gone or (self.captured is not None and self.failure is None):
             return container
@@ -306,10 +326,12 @@ class _Dump:
                 recovery.keep_images(self.ctx, container, self.images)
             return self.ctx.db.record(container, "checkpoint", checkpoint_path=path, checkpoint_archive="")
 
-    def _set_free(self, container: Container) -> None:
+    def _let_run(self) -> None:
         """A CRIU that died leaves its container frozen and its network cut; one that rolled back leaves neither."""
-        cgroups.thaw(self.ctx.cgroup(container))
-        recovery.unlock_network(container)
+        try:
+            recovery.let_run(self.ctx, self.container)
+        except PyodcrError as error:
+            log.warning("container %s may be cut off: %s", self.container.name, error.message)
 
     def _explain(self, *, dead: bool, skipped: bool) -> BaseException:
         name = self.container.name

@@ -7,6 +7,10 @@ CRIU runs its action script through a per-container configuration file behind th
 The hook fails *open* when CRIU never hears of it (no file, no annotation when the container was created):
 the container would be killed without an archive. So the files lie under ROOT, are written and read back
 before each dump, and the dump is trusted only after the handshake at ``pre-dump``.
+
+CRIU, its hook and the runtime wait for the answer for ever, so it is given in any case: a hook that hears nothing for
+10 s refuses by itself, one that waits longer than the container may be frozen is refused (:attr:`Question.late`), and
+the death of a CRIU that holds the container is told at once, whatever the owner is busy with.
 """
 
 from __future__ import annotations
@@ -19,6 +23,7 @@ import socket
 import struct
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
@@ -28,6 +33,7 @@ from pyodcr import jsonio
 from pyodcr.checkpoint import hook_client
 from pyodcr.errors import SystemFailed, Unsupported
 from pyodcr.linux import files
+from pyodcr.linux.cgroups import Freezer
 
 HEARTBEAT_S = 2.0
 STAGES = ("pre-dump", "post-dump")  # the other ones (network-lock...) need no answer, and come while all is frozen
@@ -58,11 +64,22 @@ class Question:
 
     stage: str
     criu: int
-    ends: Sequence[int]  # descriptors that become readable when the hook, or its CRIU, is dead
+    hook_end: int  # descriptors that become readable when the hook, or its CRIU, is dead
+    criu_end: int
+    deadline: float | None = None  # by time.monotonic(): then it is refused
 
     def stands(self) -> bool:
         """Whether both are alive. Only then is it certain that no process of the container moves."""
-        return not select.select(self.ends, [], [], 0)[0]
+        return not select.select([self.hook_end, self.criu_end], [], [], 0)[0]
+
+    @property
+    def criu_lives(self) -> bool:
+        return not select.select([self.criu_end], [], [], 0)[0]
+
+    @property
+    def late(self) -> bool:
+        """Whether the container has been frozen for as long as it may be."""
+        return self.deadline is not None and time.monotonic() >= self.deadline
 
 
 def write_configuration(directory: Path, runtime: str, options: Sequence[str]) -> None:
@@ -78,8 +95,11 @@ def write_configuration(directory: Path, runtime: str, options: Sequence[str]) -
         raise SystemFailed(f"{path} is not what was just written to it")
 
 
-def write_hook(directory: Path, socket_directory: Path) -> str:
-    """Write the script below ``directory`` (durable, executable: never the run root); its line for criu.conf."""
+def write_hook(directory: Path, socket_directory: Path, freezer: Freezer | None) -> str:
+    """Write the script below ``directory`` (durable, executable: never the run root); its line for criu.conf.
+
+    ``freezer`` is that of the container's cgroup.
+    """
     path = files.make_directory(directory) / "hook"
     if UNSPEAKABLE.search(str(path)):
         raise Unsupported(
@@ -87,8 +107,10 @@ def write_hook(directory: Path, socket_directory: Path) -> str:
             code="root-unspeakable",
             hint="choose a --root without blanks, quotes, backslashes and # in it",
         )
-    command = shlex.join([sys.executable, "-I", "-S", "-E", hook_client.__file__, str(socket_directory)])
-    files.write(path, SCRIPT.format(stages="|".join(STAGES), command=command), mode=0o700)
+    words = [sys.executable, "-I", "-S", "-E", hook_client.__file__, str(socket_directory)]
+    if freezer is not None:
+        words += [str(freezer.file), freezer.frozen, freezer.thawed]
+    files.write(path, SCRIPT.format(stages="|".join(STAGES), command=shlex.join(words)), mode=0o700)
     return f"action-script {path}"
 
 
@@ -102,10 +124,15 @@ def _administrators_lines(runtime: str) -> list[str]:
 
 
 class HookServer:
-    """Listens in ``directory`` for the container's CRIU; one question at a time."""
+    """Listens in ``directory`` for the container's CRIU; one question at a time.
 
-    def __init__(self, directory: Path) -> None:
+    ``max_frozen_s``: how long the container may stand still, from the handshake on; None: as long as it takes.
+    """
+
+    def __init__(self, directory: Path, *, max_frozen_s: float | None = None) -> None:
         self._directory = files.make_directory(directory)
+        self._max_frozen_s = max_frozen_s
+        self._deadline: float | None = None
         self._close = ExitStack()
         self._running: dict[int, int] = {}  # the runtime and its CRIU: pid -> pidfd
         self._listener = self._close.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM))
@@ -125,11 +152,12 @@ class HookServer:
         """Listen no more: from now on CRIU's hooks find nobody, which is a refusal."""
         self._listener.close()
 
-    def serve(self, runtime: int, answer: Callable[[Question], bool]) -> None:
+    def serve(self, runtime: int, answer: Callable[[Question], bool], lost: Callable[[Question], None]) -> None:
         """Answer questions until ``runtime``, a session leader, and the CRIU it started have both ended.
 
         A runtime that is killed does not end its CRIU. ``answer`` runs in this thread; while it works the hook
         gets a heartbeat. It must not raise. An exception (a signal's) may be followed by another call.
+        ``lost`` is called on another thread when the answer does not count any more: it is late, or CRIU is dead.
         """
         self._watch(runtime)
         while self._running:
@@ -138,7 +166,7 @@ class HookServer:
             if listening in ready:
                 connection, _ = self._listener.accept()
                 with connection:
-                    self._converse(connection, runtime, answer)
+                    self._converse(connection, runtime, answer, lost)
             else:
                 self._running = {pid: fd for pid, fd in self._running.items() if fd not in ready}
 
@@ -148,17 +176,26 @@ class HookServer:
             self._close.callback(os.close, self._running[pid])
         return self._running[pid]
 
-    def _converse(self, connection: socket.socket, runtime: int, answer: Callable[[Question], bool]) -> None:
+    def _converse(
+        self,
+        connection: socket.socket,
+        runtime: int,
+        answer: Callable[[Question], bool],
+        lost: Callable[[Question], None],
+    ) -> None:
         connection.settimeout(HEARTBEAT_S)
         words = _read(connection)
         if words is None or not _is_of(runtime, connection, words.criu):
             return
         try:
-            ends = (connection.fileno(), self._watch(words.criu))
+            criu_end = self._watch(words.criu)
         except ProcessLookupError:
             return
-        with _heartbeat(connection):
-            go_on = answer(Question(words.stage, words.criu, ends))
+        if words.stage == "pre-dump" and self._max_frozen_s is not None:
+            self._deadline = time.monotonic() + self._max_frozen_s
+        question = Question(words.stage, words.criu, connection.fileno(), criu_end, self._deadline)
+        with _heartbeat(connection, question, lost):
+            go_on = answer(question)
         with suppress(OSError):  # the hook is dead: then CRIU has taken that for a refusal
             connection.sendall(b"0" if go_on else b"1")
 
@@ -191,18 +228,34 @@ def _read(connection: socket.socket) -> Words | None:
 
 
 @contextmanager
-def _heartbeat(connection: socket.socket) -> Iterator[None]:
-    done = threading.Event()
-
-    def beat() -> None:
-        while not done.wait(HEARTBEAT_S):
-            with suppress(OSError):
-                connection.sendall(b".")
-
-    thread = threading.Thread(target=beat, name="hook-heartbeat", daemon=True)
+def _heartbeat(connection: socket.socket, question: Question, lost: Callable[[Question], None]) -> Iterator[None]:
+    """While the answer is made: say that we live, refuse when it is late, and see to it that CRIU lives."""
+    done = os.eventfd(0, os.EFD_CLOEXEC)
+    thread = threading.Thread(target=_beat, args=(connection, question, lost, done), name="hook-heartbeat", daemon=True)
     thread.start()
     try:
         yield
     finally:
-        done.set()
+        os.eventfd_write(done, 1)
         thread.join()
+        os.close(done)
+
+
+def _beat(connection: socket.socket, question: Question, lost: Callable[[Question], None], done: int) -> None:
+    while True:
+        ready, _, _ = select.select([done, question.criu_end], [], [], _until_next_beat(question))
+        if done in ready:
+            return
+        late = question.late
+        if not ready:
+            with suppress(OSError):
+                connection.sendall(b"1" if late else b".")
+        if ready or late:
+            lost(question)
+            return
+
+
+def _until_next_beat(question: Question) -> float:
+    if question.deadline is None:
+        return HEARTBEAT_S
+    return min(HEARTBEAT_S, max(0.0, question.deadline - time.monotonic()))

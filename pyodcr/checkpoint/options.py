@@ -22,6 +22,9 @@ def parse_compression(text: str) -> Compression:
         ) from error
 
 
+MAX_FROZEN_S = 60.0
+
+
 class Progress(Protocol):
     """Called with the bytes done so far and the expected total (0: not known)."""
 
@@ -41,7 +44,11 @@ def no_progress(done_bytes: int, total_bytes: int) -> None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DumpOptions:
-    """``podman container checkpoint``'s flags, by name; ``export`` is a destination, empty for local images."""
+    """``podman container checkpoint``'s flags, by name; ``export`` is a destination, empty for local images.
+
+    ``max_frozen_s``: a container that stands still for longer is let run, and there is no checkpoint; 0: it may stand
+    still for ever; None: :data:`MAX_FROZEN_S` for one that is to run on, for ever for one that is to be stopped.
+    """
 
     export: str = ""
     compression: Compression = Compression.ZSTD
@@ -51,11 +58,20 @@ class DumpOptions:
     file_locks: bool = False
     ignore_rootfs: bool = False
     ignore_volumes: bool = False
+    max_frozen_s: float | None = None
 
     def __post_init__(self) -> None:
+        if self.max_frozen_s is not None and not 0 <= self.max_frozen_s < float("inf"):
+            raise UsageError("--max-frozen takes seconds, 0 for as long as it takes")
         for name in ("ignore_rootfs", "ignore_volumes"):
             if getattr(self, name) and not self.export:
                 raise UsageError(f"--{name.replace('_', '-')} can only be used with --export")
+
+    @property
+    def frozen_limit_s(self) -> float | None:
+        if self.max_frozen_s is None:
+            return MAX_FROZEN_S if self.leave_running else None
+        return self.max_frozen_s or None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -35,6 +35,10 @@ def checkpoint(
     file_locks: Annotated[bool, typer.Option(help="Also with file locks held")] = False,
     ignore_rootfs: Annotated[bool, typer.Option(help="Leave the root filesystem's changes out")] = False,
     ignore_volumes: Annotated[bool, typer.Option(help="Leave the volumes' content out")] = False,
+    max_frozen: Annotated[
+        float | None,
+        typer.Option(metavar="SECONDS", help="Give up and let it run on after that (default with -R: 60; 0: never)"),
+    ] = None,
     print_stats: Annotated[bool, typer.Option(help="Print statistics as JSON")] = False,
     style: Annotated[progress.Style, typer.Option("--progress", help="How to show progress")] = progress.Style.AUTO,
 ) -> None:
@@ -55,6 +59,7 @@ def checkpoint(
         file_locks=file_locks,
         ignore_rootfs=ignore_rootfs,
         ignore_volumes=ignore_volumes,
+        max_frozen_s=max_frozen,
     )
     done: list[Outcome] = []
     # the archive may be on standard output: then everything else goes to standard error

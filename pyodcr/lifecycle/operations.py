@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
@@ -64,6 +64,10 @@ class Operation:
     def owner_lives(self) -> bool:
         return self.boot_id == boot.boot_id() and boot.is_alive(self.owner_pid, self.owner_started)
 
+    def disowned(self) -> Operation:
+        """The same, left to be recovered though its owner lives."""
+        return replace(self, owner_pid=0, owner_started=boot.GONE)
+
 
 @dataclass(frozen=True, slots=True)
 class Observation:
@@ -80,7 +84,9 @@ class Step(StrEnum):
     """What a recovery does, in the order of :func:`plan`."""
 
     KILL_CRIU = "kill-criu"  # it did not give up by itself, though nobody answers its hook any more
+    FREEZE = "freeze"  # until the rest is mended: an application must not see it
     UNLOCK_NETWORK = "unlock-network"  # CRIU's chain or table drops every packet
+    END_TCP_REPAIR = "end-tcp-repair"  # sockets in that mode fail
     THAW = "thaw"
     ADOPT_RESTORED = "adopt-restored"  # it runs, and its files move on: say so
     USE_UP = "use-up"  # the images of a restore that succeeded
@@ -90,6 +96,11 @@ class Step(StrEnum):
     REMOVE_STAGING = "remove-staging"
     REMOVE_CONTAINER = "remove-container"  # an import that never came to life
     CLOSE = "close"
+
+
+# What a CRIU that was killed has left on a container that lives. One that gave up left nothing of it: then it is
+# a moment's pause.
+LET_RUN = (Step.FREEZE, Step.UNLOCK_NETWORK, Step.END_TCP_REPAIR, Step.THAW)
 
 
 def plan(operation: Operation, seen: Observation) -> tuple[Step, ...]:
@@ -102,7 +113,7 @@ def plan(operation: Operation, seen: Observation) -> tuple[Step, ...]:
         # a CRIU that never shook hands has killed unasked; one that did was refused, and the end came later
         unasked = seen.images_complete and operation.criu_pid == 0
         if seen.init_alive:
-            steps += [Step.UNLOCK_NETWORK, Step.THAW]
+            steps += LET_RUN
         elif not operation.leave_running and not seen.ended_by_itself and (committed or unasked):
             steps.append(Step.RECORD_CHECKPOINT)
         if not committed:

@@ -14,8 +14,8 @@ from pyodcr.errors import PyodcrError
 from pyodcr.lifecycle import refresh, restored, teardown
 from pyodcr.lifecycle.models import Container, Status
 from pyodcr.lifecycle.network import packetlock
-from pyodcr.lifecycle.operations import Kind, Observation, Operation, Stage, Step, plan
-from pyodcr.linux import boot, cgroups, files, mounts, pidfd, processes
+from pyodcr.lifecycle.operations import LET_RUN, Kind, Observation, Operation, Stage, Step, plan
+from pyodcr.linux import boot, cgroups, files, mounts, pidfd, processes, tcprepair
 
 if TYPE_CHECKING:
     from pyodcr.lifecycle.context import Context
@@ -75,20 +75,28 @@ def sweep(ctx: Context, *, imports_only: bool = False) -> tuple[Operation, ...]:
 
     ``imports_only``: what a killed import has left stands in the way of the next one of the same archive.
     """
-    swept = []
+    left = [found for found in ctx.db.operations() if not found.owner_lives and (found.imported or not imports_only)]
+    return tuple(operation for operation in left if _swept(ctx, operation))
+
+
+def _swept(ctx: Context, operation: Operation) -> bool:
+    if not ctx.db.exists(operation.container):  # an import that had not made its container yet, or one that is gone
+        _forget(ctx, operation)
+        return True
+    try:
+        with ctx.locked(operation.container):
+            return True
+    except PyodcrError as error:
+        log.warning("the %s of container %s is not undone: %s", operation.kind, operation.container, error.message)
+        return False
+
+
+def relieve(ctx: Context, operation_id: str) -> None:
+    """What the guard of an operation does: wait for its owner's end, then recover what it has left."""
     for operation in ctx.db.operations():
-        if operation.owner_lives or (imports_only and not operation.imported):
-            continue
-        if not ctx.db.exists(operation.container):  # an import that had not made its container yet, or one that is gone
-            _forget(ctx, operation)
-            swept.append(operation)
-            continue
-        try:
-            with ctx.locked(operation.container):
-                swept.append(operation)
-        except PyodcrError as error:
-            log.warning("the %s of container %s is not undone: %s", operation.kind, operation.container, error.message)
-    return tuple(swept)
+        if operation.id == operation_id:
+            pidfd.wait(operation.owner_pid, operation.owner_started)
+            _swept(ctx, operation)
 
 
 def abort_uploads(ctx: Context) -> int:
@@ -138,10 +146,8 @@ def _carry_out(step: Step, ctx: Context, container: Container | None, operation:
 def _act_on(step: Step, ctx: Context, container: Container, operation: Operation) -> Container | None:
     if step is Step.KILL_CRIU:
         processes.kill_families(_dumping(operation))
-    elif step is Step.UNLOCK_NETWORK:
-        unlock_network(container)
-    elif step is Step.THAW:
-        cgroups.thaw(ctx.cgroup(container))
+    elif step in LET_RUN:
+        _mend(step, ctx, container)
     elif step is Step.ADOPT_RESTORED:
         started = restored.survivor(ctx, container)
         if started is not None:  # else it ended just now, and nobody is left to say how
@@ -157,6 +163,33 @@ def _act_on(step: Step, ctx: Context, container: Container, operation: Operation
         discard_import(ctx, container, operation)
         return None
     return container
+
+
+def _mend(step: Step, ctx: Context, container: Container) -> None:
+    cgroup = ctx.cgroup(container)
+    if step is Step.FREEZE:
+        cgroups.freeze(cgroup)
+    elif step is Step.UNLOCK_NETWORK:
+        unlock_network(container)
+    elif step is Step.END_TCP_REPAIR:
+        tcprepair.end(cgroups.processes(cgroup))
+    elif step is Step.THAW:
+        cgroups.thaw(cgroup)
+
+
+def let_run(ctx: Context, container: Container) -> None:
+    """Undo what CRIU may have left on a container that lives; each step is done, the first error told at the end.
+
+    It touches no record, so it may be called from any thread.
+    """
+    failures = []
+    for step in LET_RUN:
+        try:
+            _mend(step, ctx, container)
+        except PyodcrError as error:
+            failures.append(error)
+    if failures:
+        raise failures[0]
 
 
 def discard_import(ctx: Context, container: Container, operation: Operation) -> None:

@@ -9,11 +9,21 @@ from itertools import product
 import pytest
 
 from pyodcr import jsonio
-from pyodcr.lifecycle.operations import Kind, Observation, Operation, Stage, Step, opened, opened_import, plan
+from pyodcr.lifecycle.operations import (
+    LET_RUN,
+    Kind,
+    Observation,
+    Operation,
+    Stage,
+    Step,
+    opened,
+    opened_import,
+    plan,
+)
 from pyodcr.linux import boot
 
 TIDY = (Step.REMOVE_STAGING, Step.CLOSE)
-FREE = (Step.UNLOCK_NETWORK, Step.THAW)
+FREE = LET_RUN
 BEFORE_COMMIT = (Stage.PREPARING, Stage.DUMPING, Stage.HOLDING)
 AFTER_COMMIT = (Stage.COMMITTED, Stage.FINISHING)
 HANDSHAKEN = 4711
