@@ -15,6 +15,7 @@ Environment: ``PYODCR_ROOT PYODCR_RUNROOT PYODCR_RUNTIME PYODCR_CGROUP_PARENT``.
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
@@ -60,6 +61,14 @@ class Config:
     network: NetworkConfig = NetworkConfig()
     s3: S3Config = S3Config()
     plugin: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # by name; only the plugin knows its settings
+
+    def command_line(self, *words: str) -> list[str]:
+        """The command line that runs pyodcr with this configuration again, for others to call."""
+        # -P: a module in the directory it runs in must not take the place of one of ours
+        command = [sys.executable, "-P", "-m", "pyodcr", "--root", str(self.root), "--runroot", str(self.runroot)]
+        if self.file is not None:
+            command += ["--config", str(self.file)]
+        return [*command, *words]
 
 
 def load(

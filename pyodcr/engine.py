@@ -184,6 +184,12 @@ class Engine:
 
         cleanup.cleanup(self._ctx, container_id)
 
+    def relieve(self, operation_id: str) -> None:
+        """What the guard of a checkpoint or restore calls when its owner has died."""
+        from pyodcr.lifecycle import recovery
+
+        recovery.relieve(self._ctx, operation_id)
+
     def discard(self, container_id: str) -> None:
         """Remove a container that could not be started; one that runs after all, or is gone, is left alone."""
         from pyodcr.lifecycle.ops import remove

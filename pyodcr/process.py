@@ -88,10 +88,54 @@ def spawn(
 
     ``new_session`` shields it from the terminal's Ctrl-C and hang-up.
     """
+    child = _start(
+        argv,
+        env=env,
+        stdin=stdin,
+        stdout=stdout,
+        stderr=stderr,
+        pass_fds=pass_fds,
+        cwd=cwd,
+        new_session=new_session,
+    )
+    try:
+        yield child
+    except BaseException:
+        with suppress(ProcessLookupError):
+            child.send_signal(signal.SIGKILL)
+        raise
+    finally:
+        child.wait()
+        for pipe in (child.stdin, child.stdout, child.stderr):
+            if pipe is not None:
+                with suppress(BrokenPipeError):
+                    pipe.close()
+
+
+def companion(argv: Argv) -> subprocess.Popen[bytes]:
+    """Start a program of our own that outlives us if it wants to: a pipe to its standard input is the only tie.
+
+    It has a session of its own, and all of our environment. Whoever starts it closes the pipe, and waits for it.
+    """
+    null = subprocess.DEVNULL
+    return _start(argv, env=os.environ, stdin=subprocess.PIPE, stdout=null, stderr=null, new_session=True)
+
+
+def _start(
+    argv: Argv,
+    *,
+    stdin: Stream,
+    stdout: Stream,
+    stderr: Stream,
+    new_session: bool,
+    env: Mapping[str, str] | None = None,
+    pass_fds: Sequence[int] = (),
+    cwd: Path | None = None,
+) -> subprocess.Popen[bytes]:
     words = _argv(argv)
     log.debug("run: %s", shlex.join(words))
     try:
-        child = subprocess.Popen(
+        return subprocess.Popen(
             words,
             env=environment(env),
             stdin=stdin,
@@ -107,18 +151,6 @@ def spawn(
         raise ToolNotFound(f"{words[0]} is not installed", tool=words[0]) from error
     except OSError as error:
         raise SystemFailed(f"cannot start {words[0]}: {error.strerror}") from error
-    try:
-        yield child
-    except BaseException:
-        with suppress(ProcessLookupError):
-            child.send_signal(signal.SIGKILL)
-        raise
-    finally:
-        child.wait()
-        for pipe in (child.stdin, child.stdout, child.stderr):
-            if pipe is not None:
-                with suppress(BrokenPipeError):
-                    pipe.close()
 
 
 def run(

@@ -49,6 +49,7 @@ CONTAINER: Mapping[str, Entry] = {
     "mount": Entry("files", "Mount a container's root filesystem"),
     "pause": Entry("lifecycle", "Freeze the processes of containers"),
     "ps": Entry("ps", "List containers"),
+    "recover": Entry("cleanup", "Finish or undo what a dead process left (its guard calls it)", hidden=True),
     "restart": Entry("lifecycle", "Stop and start containers"),
     "restore": Entry("restore", "Restore containers, from local images or an archive"),
     "rm": Entry("lifecycle", "Remove containers"),
@@ -61,7 +62,7 @@ CONTAINER: Mapping[str, Entry] = {
     "wait": Entry("lifecycle", "Wait for containers to die and print their exit codes"),
 }
 TOP: Mapping[str, Entry] = {
-    **{name: entry for name, entry in CONTAINER.items() if name not in ("cleanup", "list", "ls")},
+    **{name: entry for name, entry in CONTAINER.items() if name not in ("cleanup", "recover", "list", "ls")},
     "container": Entry("container", "The same commands, as `pyodcr container X`", group=True),
     "events": Entry("events", "Show what happened"),
     "image": Entry("image", "Import, pull, list and remove images", group=True),

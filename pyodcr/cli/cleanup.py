@@ -1,4 +1,4 @@
-"""cleanup: not for people; conmon runs it when a container or a command in it has ended."""
+"""cleanup and recover: not for people; conmon runs the one at the end of a container, a guard the other."""
 
 from __future__ import annotations
 
@@ -23,3 +23,10 @@ def cleanup(
             found.forget_exec(container_id, session)
         else:
             found.cleanup(container_id)
+
+
+@app.command()
+def recover(ctx: typer.Context, operation: Annotated[str, typer.Argument(metavar="OPERATION")]) -> None:
+    """Wait for the owner of a checkpoint or restore to end, then finish or undo what it has left."""
+    with engine(ctx) as found:
+        found.relieve(operation)

@@ -12,7 +12,6 @@ from __future__ import annotations
 import select
 import socket
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
@@ -44,13 +43,9 @@ class Started:
     conmon_started: int
 
 
-def exit_command(config: Config, paths: Paths, *words: str) -> list[str]:
+def exit_command(config: Config, *words: str) -> list[str]:
     """Our own command line for conmon to run when the container is dead."""
-    # -P: a module in the directory it runs in must not take the place of one of ours
-    command = [sys.executable, "-P", "-m", "pyodcr", "--root", str(paths.root), "--runroot", str(paths.runroot)]
-    if config.file is not None:
-        command += ["--config", str(config.file)]
-    command += [*words]
+    command = config.command_line(*words)
     return ["--exit-command", command[0], *(part for word in command[1:] for part in ("--exit-command-arg", word))]
 
 
@@ -116,7 +111,7 @@ class Conmon:
         words += ["--persist-dir", str(place.persist)]
         words += _log_words(container, place)
         words += ["--conmon-pidfile", str(pid_file), *_input_words(tty=container.tty, stdin=container.open_stdin)]
-        words += exit_command(self.config, self.paths, "container", "cleanup", container.id)
+        words += exit_command(self.config, "container", "cleanup", container.id)
         with _pipe() as (sync, sync_theirs), _pipe() as (start, start_theirs):
             pipes = {"_OCI_SYNCPIPE": sync_theirs, "_OCI_STARTPIPE": start_theirs}
             self._launch([*words, *extra], place.bundle, pipes, start, inherited)
@@ -138,7 +133,7 @@ class Conmon:
         words = _shared(container.id, container.name, runtime, directory, directory / "pid", log, session=session.id)
         words += ["-l", "none", *_input_words(tty=tty, stdin=stdin)]
         words += ["-e", "--exec-attach", "--exec-process-spec", str(spec)]
-        words += exit_command(self.config, self.paths, "container", "cleanup", "--exec", session.id, container.id)
+        words += exit_command(self.config, "container", "cleanup", "--exec", session.id, container.id)
         with ExitStack() as undo:
             sync, sync_theirs = undo.enter_context(_pipe())
             start, start_theirs = undo.enter_context(_pipe())

@@ -33,13 +33,13 @@ def place(tmp_path: Path) -> ContainerPaths:
 
 def test_the_exit_command_is_ours_and_finds_the_same_root() -> None:
     config = Config(root=Path("/r"), runroot=Path("/rr"), file=Path("/etc/mine.toml"))
-    words = conmon.exit_command(config, Paths(config.root, config.runroot), "container", "cleanup", ID)
+    words = conmon.exit_command(config, "container", "cleanup", ID)
     assert words[0::2] == ["--exit-command", *["--exit-command-arg"] * (len(words) // 2 - 1)]
     assert words[1::2] == [
         sys.executable, "-P", "-m", "pyodcr", "--root", "/r", "--runroot", "/rr", "--config", "/etc/mine.toml",
         "container", "cleanup", ID,
     ]  # fmt: skip
-    assert "--config" not in conmon.exit_command(Config(), Paths(Path("/r"), Path("/rr")), "x")
+    assert "--config" not in conmon.exit_command(Config(), "x")
 
 
 @contextmanager
