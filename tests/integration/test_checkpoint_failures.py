@@ -21,8 +21,11 @@ from tests.support.checkpoints import (
     assert_undisturbed,
     at,
     blocked_dump,
+    child_of,
     fifo,
+    guard_of,
     held,
+    kill,
     operations,
     perl_tree,
     start_counter,
@@ -164,6 +167,37 @@ def test_a_lost_hold_makes_no_archive(survivor: Counter, victim: str) -> None:
     survivor.moves()
 
 
+def test_a_hold_that_is_lost_while_the_destination_hangs(survivor: Counter) -> None:
+    """Nobody reads the pipe: the container runs on, and the command ends, all the same."""
+    with held(survivor) as checkpoint:
+        os.kill(checkpoint.criu, signal.SIGKILL)
+        survivor.moves()
+        _, said = checkpoint.command.communicate(timeout=30)
+    assert checkpoint.command.returncode == 125
+    assert b"while it held" in said
+
+
+def test_no_longer_frozen_than_it_may_be(survivor: Counter) -> None:
+    """Into a pipe that nobody reads, too."""
+    with held(survivor, "--max-frozen", "1") as checkpoint:
+        survivor.moves()
+        _, said = checkpoint.command.communicate(timeout=30)
+    assert checkpoint.command.returncode == 125
+    assert b"frozen for longer than 1 s" in said
+
+
+def test_an_owner_that_is_stopped_lets_it_run(survivor: Counter) -> None:
+    """No heartbeat for ten seconds: then the hook refuses."""
+    with held(survivor) as checkpoint:
+        checkpoint.command.send_signal(signal.SIGSTOP)
+        until_dead(checkpoint.criu)
+        survivor.moves()
+        checkpoint.command.send_signal(signal.SIGCONT)
+        status, said = checkpoint.ends()
+    assert status == 125, said
+    assert "while it held" in said
+
+
 def test_a_killed_runtime_changes_nothing(survivor: Counter) -> None:
     """CRIU outlives it and waits for the hook, whose answer decides."""
     box, before = survivor.box, survivor.reading()
@@ -220,35 +254,56 @@ def test_others_are_told_that_it_is_busy(survivor: Counter) -> None:
 # --- pyodcr itself is killed --------------------------------------------------------------------
 
 
-def test_killed_before_anything_was_frozen(survivor: Counter) -> None:
+@pytest.fixture(params=[True, False], ids=["guarded", "guard killed too"])
+def guarded(request: pytest.FixtureRequest, survivor: Counter) -> Iterator[bool]:
+    """Who mends: the guard, at once and unasked, or the next verb, which comes with the end of ``survivor``."""
+    yield bool(request.param)
+    assert survivor.name in survivor.box.run("ps"), "ps waits for nothing"
+    if request.param:
+        wait_for(lambda: not operations(survivor.box), "the guard to close the operation")
+        survivor.moves()
+
+
+def test_killed_before_anything_was_frozen(survivor: Counter, guarded: bool) -> None:
     """In the middle of connecting to the destination: a FIFO without a reader."""
     box = survivor.box
     with fifo(box) as path, box.popen("checkpoint", "-e", path, survivor.name) as command:
         wait_for(lambda: at(box, Stage.PREPARING), "the operation")
-        command.kill()
-    assert operations(box)
-    assert survivor.name in box.run("ps"), "ps waits for nothing"
+        wait_for(lambda: child_of(command.pid, "guard.py"), "the guard")
+        kill(box, command, guarded=guarded)
 
 
-def test_killed_while_criu_dumps(survivor: Counter) -> None:
+def test_killed_while_criu_dumps(survivor: Counter, guarded: bool) -> None:
     with blocked_dump(survivor) as (command, criu):
-        command.kill()
+        kill(survivor.box, command, guarded=guarded)
     until_dead(criu)
     assert survivor.box.state(survivor.name) == "running"
 
 
-def test_killed_while_held(survivor: Counter) -> None:
+def test_killed_while_held(survivor: Counter, guarded: bool) -> None:
     with held(survivor) as checkpoint:
-        checkpoint.command.kill()
+        kill(survivor.box, checkpoint.command, guarded=guarded)
         until_dead(checkpoint.criu)
-    survivor.moves()
 
 
-def test_killed_while_the_rest_is_stored(survivor: Counter) -> None:
+@pytest.mark.parametrize("first", ["criu", "owner"])
+def test_killed_together_with_criu_while_held(survivor: Counter, guarded: bool, first: str) -> None:
+    """Nobody rolls back: frozen, the network cut off, until somebody mends it."""
+    with held(survivor) as checkpoint:
+        if not guarded:
+            os.kill(guard_of(*operations(survivor.box)), signal.SIGKILL)
+        os.kill(checkpoint.command.pid, signal.SIGSTOP)  # it must not mend before it dies
+        for pid in (checkpoint.criu, checkpoint.command.pid)[:: 1 if first == "criu" else -1]:
+            os.kill(pid, signal.SIGKILL)
+
+
+def test_killed_while_the_rest_is_stored(survivor: Counter, guarded: bool) -> None:
     """With --leave-running the container is long going on when the archive is written."""
     with held(survivor, "--leave-running") as checkpoint:
         survivor.moves()
-        checkpoint.command.kill()
+        kill(survivor.box, checkpoint.command, guarded=guarded)
+    if guarded:
+        wait_for(lambda: not operations(survivor.box), "the guard to close the operation")
     assert survivor.box.run("checkpoint", "-R", survivor.name) == survivor.name
     assert survivor.bundle.joinpath("checkpoint/inventory.img").exists()
 
@@ -269,8 +324,7 @@ def test_killed_between_commit_and_answer(survivor: Counter, tmp_path: Path) -> 
     with killed_before_the_answer(box):
         done = box.call("checkpoint", "-e", archive, survivor.name)
     assert done.returncode == 128 + signal.SIGKILL or done.returncode == -signal.SIGKILL
-    (operation,) = operations(box)
-    assert (operation.stage, operation.archive) == (Stage.COMMITTED, str(archive))
+    wait_for(lambda: not operations(box), "the guard to close the operation")
     survivor.moves()
     copy = box.run("restore", "-i", archive, "-n", "copy")
     Counter(box, "copy", copy).moves()
@@ -299,12 +353,14 @@ def test_an_end_after_a_killed_checkpoint_is_an_end(box: Box, tree: Path, stage:
     counter = start_counter(box, tree, script=STOPPABLE)
     if stage is Stage.HOLDING:
         with held(counter) as checkpoint:
-            checkpoint.command.kill()
+            kill(box, checkpoint.command, guarded=False)
             until_dead(checkpoint.criu)
+        assert at(box, stage)
     else:
         with killed_before_the_answer(box):
             box.call("checkpoint", "-e", box.root / "c.tar", "c")
-    assert at(box, stage)
+        wait_for(lambda: not operations(box), "the guard to close the operation")
+    # the hook has thawed it, and refused; CRIU unlocked its network
     counter.moves()
     (counter.bundle / "layer/merged/tmp/stop").touch()
     assert box.run("wait", "c") == "7"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 import tempfile
 import threading
@@ -12,9 +13,10 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from pyodcr.checkpoint import guard
 from pyodcr.lifecycle.db import Database
 from pyodcr.lifecycle.operations import Operation, Stage
-from pyodcr.linux import cgroups, pidfd
+from pyodcr.linux import cgroups, pidfd, processes
 from tests.support.box import COUNTER, WAIT_S, Box, files_left, leaving_nothing, wait_for
 
 HOOK_CLIENT = "hook_client.py"
@@ -180,6 +182,21 @@ def fifo(box: Box) -> Iterator[Path]:
         yield path
     finally:
         path.unlink()
+
+
+def guard_of(operation: Operation) -> int:
+    """The pid of the process that would recover it."""
+    (pid,) = (pid for pid in processes.with_argument(operation.id) if guard.__file__ in processes.arguments(pid))
+    return pid
+
+
+def kill(box: Box, command: subprocess.Popen[bytes], *, guarded: bool) -> None:
+    """SIGKILL the owner of the open operation; unless ``guarded`` its guard before."""
+    if not guarded:
+        for operation in operations(box):
+            os.kill(guard_of(operation), signal.SIGKILL)
+    command.kill()
+    command.wait()
 
 
 def at(box: Box, stage: Stage) -> Operation | None:
