@@ -6,11 +6,12 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
-from tests.support.box import Box, busybox_tree, files_left, leaving_nothing, wait_for
+from tests.support.box import Box, busybox_tree, fresh_box, leaving_nothing
 
 RUNTIMES = ("runc", "crun")
 
@@ -49,32 +50,8 @@ def runtime(request: pytest.FixtureRequest) -> str:
 @pytest.fixture
 def make_box() -> Iterator[Callable[[], Box]]:
     """Makes roots; afterwards no container, process, mount, cgroup, interface, rule or file of theirs may be left."""
-    with leaving_nothing():
-        boxes: list[Box] = []
-
-        def make() -> Box:
-            root = Path(tempfile.mkdtemp(dir="/var/lib/pyodcr", prefix="box-"))
-            runroot = Path(tempfile.mkdtemp(dir="/run", prefix="box-"))
-            boxes.append(Box(root, runroot))
-            return boxes[-1]
-
-        yield make
-        for box in boxes:
-            box.clean()
-        left = [name for box in boxes for name in _left(box)]
-        for box in boxes:
-            shutil.rmtree(box.root, ignore_errors=True)
-            shutil.rmtree(box.runroot, ignore_errors=True)
-        assert not left, f"left behind: {left}"
-
-
-def _left(box: Box) -> list[str]:
-    wait_for(lambda: not box.containers(), "containers to be removed")
-    try:
-        wait_for(lambda: not files_left(box), "files to be removed", 5.0)
-    except AssertionError:
-        return files_left(box)
-    return []
+    with leaving_nothing(), ExitStack() as boxes:
+        yield lambda: boxes.enter_context(fresh_box())
 
 
 @pytest.fixture

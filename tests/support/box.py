@@ -7,16 +7,21 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
+
+from pyodcr.lifecycle.db import Database
+from pyodcr.linux import cgroups, mounts, processes
 
 # a fixture counts instead of sleeping: a dump interrupts nanosleep, and `sleep 1000` ends
 COUNTER = "i=0; while :; do i=$((i+1)); echo $i > /tmp/n; echo $i; sleep 0.05; done"
 HIERARCHIES = Path("/sys/fs/cgroup")
+RUNTIMES_STATE = (Path("/run/runc"), Path("/run/crun"))
 WAIT_S = 20.0
 
 
@@ -118,8 +123,67 @@ class Box:
     def containers(self) -> list[str]:
         return self.run("ps", "-aq", "--no-trunc").split()
 
+    def recorded(self) -> list[str]:
+        """The containers in the database, without the cost of a command."""
+        path = self.root / "state.sqlite"
+        if not path.exists():
+            return []
+        with closing(Database(path)) as database:
+            return [container.id for container in database.containers()]
+
     def clean(self) -> None:
-        self.call("rm", "--all", "--force", "--time", "0", "--volumes")
+        self.run("rm", "--all", "--force", "--time", "0", "--volumes")
+
+
+@contextmanager
+def fresh_box(runtime: str = "") -> Iterator[Box]:
+    """A root of its own. At the end its containers are removed; what that leaves is an error, and goes all the same."""
+    root = Path(tempfile.mkdtemp(dir="/var/lib/pyodcr", prefix="box-"))
+    runroot = Path(tempfile.mkdtemp(dir="/run", prefix="box-"))
+    box = Box(root, runroot, runtime=runtime)
+    try:
+        yield box
+        if box.recorded():
+            box.clean()
+        assert not box.recorded()
+        wait_for(lambda: not files_left(box), f"files to be removed: {files_left(box)}", 5.0)
+    except BaseException:
+        power_off(box)  # what hangs here would be found again after each test to come
+        raise
+    finally:
+        shutil.rmtree(root, ignore_errors=True)
+        shutil.rmtree(runroot, ignore_errors=True)
+
+
+def power_off(box: Box) -> None:
+    """No process, cgroup or mount of ``box`` is left; nobody is asked, and nothing is recorded."""
+    ids = [path.name for path in (box.root / "containers").glob("*")]
+    wait_for(lambda: not _kill_all(box), "its processes to die")
+    for identity in ids:
+        assert cgroups.kill(f"/pyodcr/{identity}")
+        cgroups.remove(f"/pyodcr/{identity}")
+        for directory in RUNTIMES_STATE:
+            mounts.unmount_below(directory / identity)
+            shutil.rmtree(directory / identity, ignore_errors=True)
+    for directory in (box.root, box.runroot):
+        mounts.unmount_below(directory)
+    for directory in Path("/tmp").glob(".criu.mntns.*"):  # of a CRIU that was killed
+        mounts.unmount_below(directory)
+        directory.rmdir()
+
+
+def _kill_all(box: Box) -> list[int]:
+    """Pyodcr, conmon and the name server are given paths of the root; all the others are their descendants."""
+    found = list(_processes_of(box))
+    processes.kill_families(found)
+    return found
+
+
+def _processes_of(box: Box) -> Iterator[int]:
+    for pid in processes.pids():
+        line = " ".join(processes.arguments(pid))
+        if pid != os.getpid() and (str(box.root) in line or str(box.runroot) in line):
+            yield pid
 
 
 def wait_for(probe: Callable[[], Any], what: str, timeout_s: float = WAIT_S) -> Any:
@@ -133,12 +197,25 @@ def wait_for(probe: Callable[[], Any], what: str, timeout_s: float = WAIT_S) -> 
     raise AssertionError(f"waited {timeout_s} s in vain for {what}")
 
 
+class Process(NamedTuple):
+    """``started``, in clock ticks since boot, tells it from others that are given its number."""
+
+    pid: int
+    started: int
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    parent: int
+    line: str
+
+
 @dataclass(frozen=True, slots=True)
 class Traces:
     """What a test can leave on a host."""
 
     mounts: frozenset[str]
-    processes: Mapping[int, str]
+    processes: Mapping[Process, Facts]
     cgroups: frozenset[str]
     interfaces: frozenset[str]
     rules: frozenset[str]
@@ -163,17 +240,18 @@ def _rules() -> Iterator[str]:
     yield from (line for line in listed.splitlines() if "CRIU" in line)
 
 
-def _processes() -> Mapping[int, str]:
+def _processes() -> Mapping[Process, Facts]:
+    """All but this one and init, whose children are nobody's: init adopts what is left behind."""
     found = {}
     for entry in Path("/proc").iterdir():
-        if entry.name.isdigit() and entry.name != str(os.getpid()):
+        if entry.name.isdigit() and int(entry.name) not in (1, os.getpid()):
             try:
                 line = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace").strip()
-                state = (entry / "stat").read_text().rpartition(")")[2].split()[0]
+                fields = (entry / "stat").read_text().rpartition(")")[2].split()  # from the third on, proc_pid_stat(5)
             except OSError:
                 continue
-            if line and state != "Z":
-                found[int(entry.name)] = line
+            if line and fields[0] != "Z":
+                found[Process(int(entry.name), int(fields[19]))] = Facts(int(fields[1]), line)
     return found
 
 
@@ -194,13 +272,24 @@ def leaving_nothing() -> Iterator[None]:
 
 def _new(before: Traces, after: Traces) -> list[str]:
     left = [f"mount {name}" for name in sorted(after.mounts - before.mounts)]
-    left += [f"process {pid}: {line}" for pid, line in after.processes.items() if pid not in before.processes]
+    left += _new_processes(before.processes, after.processes)
     left += [f"cgroup {name}" for name in sorted(after.cgroups - before.cgroups)]
     left += [f"interface {name}" for name in sorted(after.interfaces - before.interfaces)]
     left += [f"packet rule {name}" for name in sorted(after.rules - before.rules)]
     if len(after.descriptors) > len(before.descriptors):
         left.append(f"descriptors {sorted(after.descriptors - before.descriptors)}")
     return left
+
+
+def _new_processes(before: Mapping[Process, Facts], after: Mapping[Process, Facts]) -> Iterator[str]:
+    """What an older container or server starts all the time is that one's own."""
+    known = {process.pid: process for process in after}
+    for process, facts in after.items():
+        ancestor: Process | None = process
+        while ancestor and ancestor not in before:
+            ancestor = known.get(after[ancestor].parent)
+        if not ancestor:
+            yield f"process {process.pid}: {facts.line}"
 
 
 def files_left(box: Box) -> list[str]:

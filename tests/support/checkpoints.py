@@ -17,7 +17,7 @@ from pyodcr.checkpoint import guard
 from pyodcr.lifecycle.db import Database
 from pyodcr.lifecycle.operations import Operation, Stage
 from pyodcr.linux import cgroups, pidfd, processes
-from tests.support.box import COUNTER, WAIT_S, Box, files_left, leaving_nothing, wait_for
+from tests.support.box import COUNTER, WAIT_S, Box, fresh_box, leaving_nothing, wait_for
 
 HOOK_CLIENT = "hook_client.py"
 
@@ -91,19 +91,9 @@ def start_counter(box: Box, tree: Path, *options: str | Path, name: str = "c", s
 
 @contextmanager
 def whole_box(runtime: str = "") -> Iterator[Box]:
-    """A root of its own that several tests share; at the end nothing of it may be left."""
-    with leaving_nothing():
-        root = Path(tempfile.mkdtemp(dir="/var/lib/pyodcr", prefix="box-"))
-        runroot = Path(tempfile.mkdtemp(dir="/run", prefix="box-"))
-        box = Box(root, runroot, runtime=runtime)
-        try:
-            yield box
-            box.clean()
-            wait_for(lambda: not files_left(box), "files to be removed", 5.0)
-        finally:
-            box.clean()
-            shutil.rmtree(root, ignore_errors=True)
-            shutil.rmtree(runroot, ignore_errors=True)
+    """A root that several tests share; at the end nothing of it may be left."""
+    with leaving_nothing(), fresh_box(runtime) as box:
+        yield box
 
 
 def operations(box: Box) -> list[Operation]:

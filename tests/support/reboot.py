@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
-from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
 from pyodcr.lifecycle.db import Database
-from pyodcr.linux import cgroups, mounts, processes
-from tests.support.box import Box, wait_for
+from tests.support.box import Box, power_off
 from tests.support.checkpoints import operations
 
 BOOT_BEFORE = "11111111-2222-3333-4444-555555555555"
-RUNTIMES_STATE = (Path("/run/runc"), Path("/run/crun"))
 
 
 def reboot(box: Box, *, keep_runroot: bool = False) -> None:
@@ -24,20 +20,8 @@ def reboot(box: Box, *, keep_runroot: bool = False) -> None:
 
     ``keep_runroot``: the run root is no tmpfs, so its files are still there.
     """
-    ids = box.containers()
     interfaces = _bridges(box)
-    wait_for(lambda: not _kill_all(box), "its processes to die")
-    for identity in ids:
-        assert cgroups.kill(f"/pyodcr/{identity}")
-        cgroups.remove(f"/pyodcr/{identity}")
-        for directory in RUNTIMES_STATE:
-            mounts.unmount_below(directory / identity)
-            shutil.rmtree(directory / identity, ignore_errors=True)
-    for directory in (box.root, box.runroot):
-        mounts.unmount_below(directory)
-    for directory in Path("/tmp").glob(".criu.mntns.*"):  # of a CRIU that was killed
-        mounts.unmount_below(directory)
-        directory.rmdir()
+    power_off(box)
     if not keep_runroot:
         shutil.rmtree(box.runroot)
         box.runroot.mkdir()
@@ -45,20 +29,6 @@ def reboot(box: Box, *, keep_runroot: bool = False) -> None:
         subprocess.run(["ip", "link", "delete", interface], check=True)
     subprocess.run(["nft", "flush", "ruleset"], check=True)
     _date_back(box)
-
-
-def _kill_all(box: Box) -> list[int]:
-    """Pyodcr, conmon and the name server are given paths of the root; all the others are their descendants."""
-    found = list(_processes(box))
-    processes.kill_families(found)
-    return found
-
-
-def _processes(box: Box) -> Iterator[int]:
-    for pid in processes.pids():
-        line = " ".join(processes.arguments(pid))
-        if pid != os.getpid() and (str(box.root) in line or str(box.runroot) in line):
-            yield pid
 
 
 def _bridges(box: Box) -> list[str]:
