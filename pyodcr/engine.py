@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from pyodcr.lifecycle.ops.prune import Leftover
     from pyodcr.lifecycle.ops.remove import RemoveOptions
     from pyodcr.lifecycle.ops.stop import StopOptions
+    from pyodcr.lifecycle.ops.unfinished import Unfinished
     from pyodcr.lifecycle.options import CreateOptions
     from pyodcr.lifecycle.storage.images import Image
     from pyodcr.lifecycle.storage.imagestore import ImageStore, Removed
@@ -147,10 +148,10 @@ class Engine:
 
         return stop.stop(self._ctx, ref, options)
 
-    def kill(self, ref: str, signal: int) -> Container:
+    def kill(self, ref: str, signal: int, *, force: bool = False) -> Container:
         from pyodcr.lifecycle.ops import stop
 
-        return stop.kill(self._ctx, ref, signal)
+        return stop.kill(self._ctx, ref, signal, force=force)
 
     def pause(self, ref: str) -> Container:
         from pyodcr.lifecycle.ops import pause
@@ -405,6 +406,12 @@ class Engine:
         from pyodcr.checkpoint import hostinfo
 
         return hostinfo.versions(self.config)
+
+    def unfinished(self) -> Sequence[Unfinished]:
+        """The open checkpoints and restores, and what would be done about those whose owner is dead."""
+        from pyodcr.lifecycle.ops import unfinished
+
+        return unfinished.unfinished(self._ctx)
 
     def prune(self) -> Sequence[Leftover]:
         """Remove what killed processes left behind; no container, image, volume or network is touched."""

@@ -19,6 +19,7 @@ app = new_app()
 Names = Annotated[list[str] | None, typer.Argument(metavar="CONTAINER...", help="Names or IDs")]
 All = Annotated[bool, typer.Option("--all", "-a", help="All containers the command applies to")]
 Ignore = Annotated[bool, typer.Option("--ignore", "-i", help="Say nothing of containers that are not there")]
+Force = Annotated[bool, typer.Option("--force", help="Cancel a checkpoint or restore of it that is under way")]
 Timeout = Annotated[int | None, typer.Option("--time", "-t", min=0, help="Seconds until SIGKILL")]
 
 
@@ -41,7 +42,12 @@ def chosen(
 
 @app.command()
 def stop(
-    ctx: typer.Context, names: Names = None, all_: All = False, time: Timeout = None, ignore: Ignore = False
+    ctx: typer.Context,
+    names: Names = None,
+    all_: All = False,
+    time: Timeout = None,
+    force: Force = False,
+    ignore: Ignore = False,
 ) -> None:
     """Stop running containers: their stop signal, and SIGKILL when they take too long."""
     from pyodcr.lifecycle.ops.stop import StopOptions
@@ -49,7 +55,7 @@ def stop(
     with engine(ctx) as found:
 
         def act(ref: str) -> None:
-            found.stop(ref, StopOptions(timeout_s=time))
+            found.stop(ref, StopOptions(timeout_s=time, force=force))
             print(ref)
 
         refs = chosen(found, names, all_, ALLOWED[Op.STOP], down=True)
@@ -76,6 +82,7 @@ def kill(
     names: Names = None,
     all_: All = False,
     signal: Annotated[str, typer.Option("--signal", "-s", help="Name or number")] = "KILL",
+    force: Force = False,
 ) -> None:
     """Send a signal to the first process of running containers."""
     from pyodcr.lifecycle.spec.signals import parse
@@ -84,7 +91,7 @@ def kill(
     with engine(ctx) as found:
 
         def act(ref: str) -> None:
-            found.kill(ref, number)
+            found.kill(ref, number, force=force)
             print(ref)
 
         for_each(chosen(found, names, all_, LIVE), act)

@@ -1,4 +1,4 @@
-"""system: check, info, prune; and version."""
+"""system: check, info, operations, prune; and version."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from pyodcr.errors import UsageError
 
 if TYPE_CHECKING:
     from pyodcr.checkpoint.hostcheck import CheckResult
+    from pyodcr.lifecycle.ops.unfinished import Unfinished
 
 app = new_app()
 
@@ -34,6 +35,7 @@ NAMES = {
 PLAIN_YAML = re.compile(r"[A-Za-z/][\w ./:+()-]*(?<![ :])")
 YAML_WORDS = frozenset({"true", "false", "yes", "no", "on", "off", "null", "y", "n"})
 MIN_COLUMNS = 60
+OPERATIONS = output.Columns(("ID", "Kind", "Container", "Stage", "Plan"), {"ID": "OPERATION", "Plan": "WHAT FOLLOWS"})
 
 
 @app.command()
@@ -108,6 +110,44 @@ def as_yaml(value: Mapping[str, Any], indent: str = "") -> Iterator[str]:
 def _scalar(value: Any) -> str:
     plain = isinstance(value, str) and PLAIN_YAML.fullmatch(value) and value.lower() not in YAML_WORDS
     return value if plain and ": " not in value else jsonio.dumps(value)
+
+
+@app.command()
+def operations(
+    ctx: typer.Context,
+    wanted: output.Format = "",
+    no_trunc: output.NoTrunc = False,
+    noheading: output.NoHeading = False,
+) -> None:
+    """List the checkpoints and restores that are under way, and what would be done about those that nobody finishes.
+
+    One whose owner was killed is finished or undone by its guard at once, else by the next command on its container,
+    or by pyodcr system prune.
+    """
+    with engine(ctx) as found:
+        rows = [_operation(unfinished, short=not (no_trunc or wanted)) for unfinished in found.unfinished()]
+    if output.is_json(wanted):
+        output.show_json(rows)
+    else:
+        output.show(rows, wanted, OPERATIONS, heading=not noheading)
+
+
+def _operation(unfinished: Unfinished, *, short: bool) -> dict[str, Any]:
+    operation = unfinished.operation
+    plan = ", ".join(unfinished.steps)
+    return {
+        "ID": operation.id,
+        "Kind": str(operation.kind),
+        "Container": unfinished.container or (operation.container[:12] if short else operation.container),
+        "ContainerID": operation.container,
+        "Stage": str(operation.stage),
+        "Owner": operation.owner_pid,
+        "OwnerLives": unfinished.owner_lives,
+        "StartedAt": operation.started_at.isoformat() if operation.started_at else "",
+        "Archive": operation.archive,
+        "Steps": list(unfinished.steps),
+        "Plan": f"wait for process {operation.owner_pid}" if unfinished.owner_lives else plan,
+    }
 
 
 @app.command()

@@ -103,6 +103,10 @@ class Step(StrEnum):
 LET_RUN = (Step.FREEZE, Step.UNLOCK_NETWORK, Step.END_TCP_REPAIR, Step.THAW)
 
 
+# Of an import that had not made its container yet, or whose container is gone.
+ABANDONED_IMPORT = (Step.ABORT_UPLOAD, Step.REMOVE_STAGING, Step.CLOSE)
+
+
 def plan(operation: Operation, seen: Observation) -> tuple[Step, ...]:
     """The steps that bring a container whose operation was left alone to a true state."""
     steps: list[Step] = []

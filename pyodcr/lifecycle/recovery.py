@@ -14,7 +14,7 @@ from pyodcr.errors import PyodcrError
 from pyodcr.lifecycle import refresh, restored, teardown
 from pyodcr.lifecycle.models import Container, Status
 from pyodcr.lifecycle.network import packetlock
-from pyodcr.lifecycle.operations import LET_RUN, Kind, Observation, Operation, Stage, Step, plan
+from pyodcr.lifecycle.operations import ABANDONED_IMPORT, LET_RUN, Kind, Observation, Operation, Stage, Step, plan
 from pyodcr.linux import boot, cgroups, files, mounts, pidfd, processes, tcprepair
 
 if TYPE_CHECKING:
@@ -25,23 +25,25 @@ log = logging.getLogger(__name__)
 CRIU_SETTLES_S = 15.0
 
 
-def observe(ctx: Context, container: Container, operation: Operation) -> Observation:
-    """What is true of the container now."""
+def observe(
+    ctx: Context, container: Container, operation: Operation, *, patience_s: float = CRIU_SETTLES_S
+) -> Observation:
+    """What is true of the container now; a CRIU that is giving up gets ``patience_s`` for it."""
     same_boot = operation.boot_id == boot.boot_id()
     state = container.state
     end = refresh.exit_file(ctx.place(container))
     return Observation(
         init_alive=same_boot and boot.is_alive(state.pid, state.pid_started),
-        criu_alive=same_boot and operation.kind is Kind.CHECKPOINT and not _settled(operation),
+        criu_alive=same_boot and operation.kind is Kind.CHECKPOINT and not _settled(operation, patience_s),
         images_complete=Path(operation.images, "inventory.img").exists() if operation.images else False,
         restored=same_boot and operation.stage is Stage.RESTORING and restored.survivor(ctx, container) is not None,
         ended_by_itself=end is not None and end.code != 128 + signal.SIGKILL,
     )
 
 
-def _settled(operation: Operation) -> bool:
+def _settled(operation: Operation, patience_s: float) -> bool:
     """Wait for a dump to roll back: its hook refuses as soon as the owner is dead, or cannot be reached."""
-    end = time.monotonic() + CRIU_SETTLES_S
+    end = time.monotonic() + patience_s
     return all(
         pidfd.wait(pid, started, max(0.0, end - time.monotonic()))
         for pid, started in ((pid, boot.start_time(pid)) for pid in _dumping(operation))
@@ -114,7 +116,7 @@ def abort_uploads(ctx: Context) -> int:
 
 
 def _forget(ctx: Context, operation: Operation) -> None:
-    for step in (Step.ABORT_UPLOAD, Step.REMOVE_STAGING, Step.CLOSE):
+    for step in ABANDONED_IMPORT:
         _carry_out(step, ctx, None, operation)
 
 

@@ -1,9 +1,11 @@
-"""Waiting for processes that are not our children (pidfd_open(2))."""
+"""Waiting for processes that are not our children, and signals to just them (pidfd_open(2))."""
 
 from __future__ import annotations
 
 import os
 import select
+import signal
+from contextlib import suppress
 
 from pyodcr.linux import boot
 
@@ -26,3 +28,14 @@ def wait(pid: int, started: int, timeout_s: float | None = None) -> bool:
         return bool(poller.poll(None if timeout_s is None else min(timeout_s * 1000, MAX_POLL_MS)))
     finally:
         os.close(fd)
+
+
+def send(pid: int, started: int, number: int) -> None:
+    """Send a signal to the process of that pid and start time; to none if that one is gone."""
+    with suppress(ProcessLookupError):
+        fd = os.pidfd_open(pid)
+        try:
+            if boot.is_alive(pid, started):
+                signal.pidfd_send_signal(fd, number)
+        finally:
+            os.close(fd)

@@ -244,7 +244,7 @@ def test_others_are_told_that_it_is_busy(survivor: Counter) -> None:
     with held(survivor) as checkpoint:
         assert survivor.name in box.run("ps")
         assert box.state(survivor.name) == "running"
-        for verb in (("stop",), ("kill",), ("pause",), ("rm", "-f"), ("checkpoint",)):
+        for verb in (("stop",), ("kill",), ("pause",), ("rm",), ("checkpoint",)):
             error = box.fail(*verb, survivor.name, code="busy")
             assert str(checkpoint.command.pid) in error["error"]
         checkpoint.command.terminate()

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from pyodcr.errors import Conflict, NotFound
 from pyodcr.lifecycle.models import Container, Status
+from pyodcr.lifecycle.ops.cancel import cancel
 from pyodcr.lifecycle.ops.stop import StopOptions, stop
 from pyodcr.lifecycle.teardown import discard
 from pyodcr.lifecycle.transitions import LIVE, Op, require
@@ -26,10 +27,15 @@ class RemoveOptions:
 
 
 def remove(ctx: Context, ref: str, options: RemoveOptions) -> Container:
-    """Remove a container; with ``force`` also one that runs, as often as somebody else starts it again."""
+    """Remove a container; with ``force`` also one that runs, as often as somebody else starts it again.
+
+    ``force`` cancels a checkpoint or restore of it, too.
+    """
     stopped: Container | None = None
     while True:
         try:
+            if options.force:
+                cancel(ctx, ref)
             with ctx.locked(ref) as container:
                 _require_no_dependents(ctx, container)
                 if not options.force or container.status not in LIVE:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from pyodcr.errors import Busy, NotFound, PyodcrError, SystemFailed
 from pyodcr.lifecycle import teardown
 from pyodcr.lifecycle.models import Container, Status
+from pyodcr.lifecycle.ops.cancel import cancel
 from pyodcr.lifecycle.transitions import Op, require
 from pyodcr.linux import boot, cgroups, pidfd
 
@@ -27,9 +28,10 @@ DEAD = frozenset({Status.CONFIGURED, Status.STOPPED, Status.EXITED})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StopOptions:
-    """``timeout_s`` None: the container's own; after it SIGKILL."""
+    """``timeout_s`` None: the container's own; after it SIGKILL. ``force``: cancel a checkpoint or restore of it."""
 
     timeout_s: int | None = None
+    force: bool = False
 
 
 def stop(ctx: Context, ref: str, options: StopOptions) -> Container:
@@ -48,6 +50,8 @@ def end(ctx: Context, ref: str, options: StopOptions) -> Container:
     Until then this process is recorded as the one who stops it: what comes after the end is its business, not that
     of conmon's exit command, which would remove a ``--rm`` container from under `restart`.
     """
+    if options.force:
+        cancel(ctx, ref)
     with ctx.locked(ref) as container:
         if container.status in DEAD:
             return ctx.db.record(container, stopped_by_user=True)
@@ -90,8 +94,13 @@ def _insist(ctx: Context, container: Container) -> None:
         )
 
 
-def kill(ctx: Context, ref: str, signal: int) -> Container:
-    """Send a signal to a container's init; after SIGKILL its death is waited for."""
+def kill(ctx: Context, ref: str, signal: int, *, force: bool = False) -> Container:
+    """Send a signal to a container's init; after SIGKILL its death is waited for.
+
+    ``force`` cancels a checkpoint or restore of it first.
+    """
+    if force:
+        cancel(ctx, ref)
     with ctx.locked(ref) as container:
         require(Op.KILL, container)
         container = ctx.db.record(container, "kill", stopped_by_user=True)

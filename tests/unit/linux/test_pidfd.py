@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import threading
 
@@ -13,3 +14,13 @@ def test_a_wait_of_any_length() -> None:
     with subprocess.Popen(["sleep", "100"]) as child:
         threading.Timer(0.1, child.kill).start()
         assert pidfd.wait(child.pid, boot.start_time(child.pid), 2.0**32)
+
+
+def test_a_signal_goes_to_that_very_process() -> None:
+    with subprocess.Popen(["sleep", "100"]) as child:
+        started = boot.start_time(child.pid)
+        pidfd.send(child.pid, started + 1, signal.SIGKILL)
+        assert boot.is_alive(child.pid, started), "another life of that pid was meant"
+        pidfd.send(child.pid, started, signal.SIGTERM)
+        assert child.wait(10) == -signal.SIGTERM
+    pidfd.send(child.pid, started, signal.SIGTERM)  # gone: nothing happens
