@@ -5,6 +5,10 @@ TESTHOST := tools/testhost
 INSIDE   := $(TESTHOST) enter --
 SOURCES  := pyodcr tests tools
 
+# A worker for each processor, and a host for each worker: no test sees what one of another worker does or leaves.
+worker   = --tx 'popen//python=$(TESTHOST) second --name worker$(1) --address 10.98.$(1).2/24 -- python'
+WORKERS  := --dist worksteal $(foreach number,$(shell seq $$(nproc)),$(call worker,$(number)))
+
 .DEFAULT_GOAL := help
 .PHONY: help demo test unit integration check shell host clean
 
@@ -15,13 +19,13 @@ demo: host ## checkpoint a Redis, carry it to a second host, go on: through a fi
 	@$(INSIDE) python tools/demo.py
 
 test: host ## every test; PYTEST_ARGS is passed on: make test PYTEST_ARGS='-k restore -x'
-	@$(INSIDE) pytest $(PYTEST_ARGS)
+	@$(INSIDE) pytest $(WORKERS) $(PYTEST_ARGS)
 
 unit: host ## the tests that need no root, in parallel
 	@$(INSIDE) pytest -n auto tests/unit $(PYTEST_ARGS)
 
 integration: host ## the tests with real runtimes and CRIU
-	@$(INSIDE) pytest tests/integration $(PYTEST_ARGS)
+	@$(INSIDE) pytest $(WORKERS) tests/integration $(PYTEST_ARGS)
 
 check: host ## format, lint, types, unit tests
 	@$(INSIDE) sh -ec 'ruff format --check . $(TESTHOST); ruff check . $(TESTHOST); mypy --explicit-package-bases $(SOURCES); \
