@@ -3,7 +3,7 @@
 
 TESTHOST := tools/testhost
 INSIDE   := $(TESTHOST) enter --
-SOURCES  := pyodcr tests tools
+SOURCES  := pyodcr tests tools plugins
 
 # A worker for each processor, and a host for each worker: no test sees what one of another worker does or leaves.
 worker   = --tx 'popen//python=$(TESTHOST) second --name worker$(1) --address 10.98.$(1).2/24 -- python'

@@ -1,4 +1,4 @@
-"""What every destination that keeps archives promises: one suite, run on each backend against the real thing."""
+"""What every destination promises: one suite, run on each backend against the real thing (docs/plugins.md)."""
 
 from __future__ import annotations
 
@@ -7,57 +7,22 @@ import os
 import signal
 import subprocess
 import sys
-import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from pyodcr.checkpoint.destinations import Destination, abort, resolve
-from pyodcr.config import Config, S3Config
+from pyodcr.checkpoint.destinations.gaps import patient, release
+from pyodcr.checkpoint.destinations.registry import scheme_of
+from pyodcr.config import Config
 from pyodcr.errors import DestinationError
-from tests.support.s3server import S3Server
+from tests.contract.places import Place
+from tests.support.box import wait_for
 
 MIB = 1 << 20
-CONFIG = Config(s3=S3Config(part_size=5 * MIB))
 REPOSITORY = Path(__file__).resolve().parents[2]
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """An empty directory or bucket: ``prefix`` begins every URL in it."""
-
-    prefix: str
-    directory: Path  # where its objects are found as files
-    litter: int  # what a killed writer cannot help leaving
-    server: S3Server | None = None
-
-    def named(self, name: str) -> Destination:
-        return resolve(self.prefix + name, CONFIG)
-
-    def holds(self) -> list[str]:
-        """Everything there: objects, temporary files, unfinished uploads."""
-        names = [path.relative_to(self.directory).as_posix() for path in self.directory.rglob("*") if path.is_file()]
-        if self.server:
-            names = [name for name in names if "/.rclone_temp_" not in f"/{name}"]  # the server's own, of a dead upload
-            names += self.server.uploads(self.directory.name)
-        return sorted(names)
-
-
-@pytest.fixture(params=["local", "local-named", "s3"])
-def place(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
-    if request.param == "s3":
-        server: S3Server = request.getfixturevalue("s3")
-        bucket = f"b-{uuid.uuid4().hex}"
-        return Place(f"s3://{bucket}/", server.make_bucket(bucket), 1, server)
-    if request.param == "local-named":
-        # What a filesystem without unnamed files answers: the kernel says EISDIR to this.
-        monkeypatch.setattr(os, "O_TMPFILE", os.O_DIRECTORY)
-    directory = tmp_path / "archives"
-    directory.mkdir()
-    return Place(f"{directory}/", directory, int(request.param == "local-named"))
 
 
 def store(destination: Destination, content: bytes, chunk_bytes: int = 300_007) -> None:
@@ -76,20 +41,48 @@ def fetch(destination: Destination) -> bytes:
 
 
 @pytest.mark.parametrize("size", [0, 1, 5 * MIB, 21 * MIB + 5])
-def test_what_goes_in_comes_out(place: Place, size: int) -> None:
+def test_what_goes_in_comes_out(anywhere: Place, size: int) -> None:
     content = os.urandom(size)
-    destination = place.named("c.tar.zst")
+    destination = anywhere.named("c.tar.zst")
     store(destination, content)
     assert fetch(destination) == content
-    info = destination.stat()
-    assert info is not None
-    assert info.size_bytes == size
-    assert place.holds() == ["c.tar.zst"]
+
+
+def test_durable_is_what_can_be_found_again(anywhere: Place) -> None:
+    store(anywhere.named("c"), b"content")
+    info = anywhere.named("c").stat()
+    assert (info is not None) == anywhere.named("c").durable == anywhere.keeps
+    assert [info.size_bytes for info in anywhere.named("x").list()] == [7] * anywhere.keeps
+    assert anywhere.holds() == ["c"] * anywhere.keeps
+    assert info is None or (info.url, info.size_bytes) == (anywhere.named("c").url, 7)
+
+
+def test_recovery_is_known_before_the_first_byte(anywhere: Place) -> None:
+    with anywhere.named("c").put() as upload:
+        before = dict(upload.recovery())
+        assert json.loads(json.dumps(before)) == before  # it goes into the database
+        assert before["scheme"] == scheme_of(anywhere.named("c").url)
+        upload.write(b"content")
+        assert dict(upload.recovery()) == before
+        upload.commit()
+    abort(before, anywhere.config)  # what is whole is not harmed
+    assert fetch(anywhere.named("c")) == b"content"
+
+
+def test_check_does_nothing(anywhere: Place) -> None:
+    anywhere.named("c").check()
+    assert anywhere.holds() == []
+    store(anywhere.named("c"), b"content")
+    assert fetch(anywhere.named("c")) == b"content"
+
+
+def test_what_is_not_there_can_be_deleted(anywhere: Place) -> None:
+    anywhere.named("c").delete()
 
 
 def test_its_url_leads_to_the_same_object(place: Place) -> None:
     store(place.named("c"), b"content")
-    assert fetch(resolve(place.named("c").url, CONFIG)) == b"content"
+    assert fetch(resolve(place.named("c").url, place.config)) == b"content"
 
 
 def test_a_name_may_hold_anything(place: Place) -> None:
@@ -164,7 +157,6 @@ def test_an_aborted_upload_keeps_what_was_there(place: Place) -> None:
 def test_a_missing_object(place: Place) -> None:
     missing = place.named("missing")
     assert missing.stat() is None
-    missing.delete()
     with pytest.raises(DestinationError) as caught, missing.open():
         pass
     assert caught.value.code == "destination-not-found"
@@ -178,18 +170,12 @@ def test_delete(place: Place) -> None:
 
 
 def test_list_tells_of_the_siblings_only(place: Place) -> None:
-    if place.server is None:
-        (place.directory / "folder").mkdir()
+    place.make_folder("folder")
     for name in ("web-1", "web-2", "db-1", "folder/web-3"):
         store(place.named(name), name.encode())
     listed = {info.url: info.size_bytes for info in place.named("anything").list("web-")}
     assert listed == {place.prefix + "web-1": 5, place.prefix + "web-2": 5}
     assert [info.url for info in place.named("folder/x").list()] == [place.prefix + "folder/web-3"]
-
-
-def test_check_leaves_nothing(place: Place) -> None:
-    place.named("c").check()
-    assert place.holds() == []
 
 
 def test_check_keeps_what_is_there(place: Place) -> None:
@@ -200,10 +186,12 @@ def test_check_keeps_what_is_there(place: Place) -> None:
 
 WRITER = """
 import json, os, sys, time
-from tests.contract.test_destinations import CONFIG
+from pathlib import Path
+from pyodcr import config
 from pyodcr.checkpoint.destinations import resolve
 os.O_TMPFILE = int(sys.argv[2])
-with resolve(sys.argv[1], CONFIG).put() as upload:
+settings = config.load(file=Path(sys.argv[3]) if sys.argv[3] else None)
+with resolve(sys.argv[1], settings).put() as upload:
     print(json.dumps(dict(upload.recovery())), flush=True)
     upload.write(bytes(11 << 20))
     print("written", flush=True)
@@ -212,11 +200,10 @@ with resolve(sys.argv[1], CONFIG).put() as upload:
 
 
 @contextmanager
-def half_written(destination: Destination) -> Iterator[dict[str, str]]:
+def half_written(destination: Destination, config: Config) -> Iterator[dict[str, str]]:
     """A process that wrote a part of the object and was then killed; yields what it recorded at its beginning."""
-    with subprocess.Popen(
-        [sys.executable, "-c", WRITER, destination.url, str(os.O_TMPFILE)], cwd=REPOSITORY, stdout=subprocess.PIPE
-    ) as writer:
+    argv = [sys.executable, "-c", WRITER, destination.url, str(os.O_TMPFILE), str(config.file or "")]
+    with subprocess.Popen(argv, cwd=REPOSITORY, stdout=subprocess.PIPE) as writer:
         try:
             assert writer.stdout
             recovery = json.loads(writer.stdout.readline())
@@ -228,19 +215,10 @@ def half_written(destination: Destination) -> Iterator[dict[str, str]]:
 
 def test_a_killed_writer_leaves_no_object(place: Place) -> None:
     store(place.named("c"), b"old")
-    with half_written(place.named("c")) as recovery:
+    with half_written(place.named("c"), place.config) as recovery:
         assert fetch(place.named("c")) == b"old"
         assert [info.url for info in place.named("c").list()] == [place.named("c").url]
-        assert len(place.holds()) == 1 + place.litter
-        abort(recovery, CONFIG)
+        wait_for(lambda: len(place.holds()) == 1 + place.litter, "the far side to notice")
+        abort(recovery, place.config)
         assert place.holds() == ["c"]
-        abort(recovery, CONFIG)  # again: nobody knows how far the first one came
-
-
-def test_aborting_what_was_committed_does_no_harm(place: Place) -> None:
-    with place.named("c").put() as upload:
-        upload.write(b"content")
-        recovery = upload.recovery()
-        upload.commit()
-    abort(recovery, CONFIG)
-    assert fetch(place.named("c")) == b"content"
+        abort(recovery, place.config)  # again: nobody knows how far the first one came
