@@ -1,4 +1,4 @@
-"""openat2(2): open a path beneath a directory, with no symbolic link followed anywhere on the way.
+"""Paths beneath a directory, opened with no symbolic link followed anywhere on the way.
 
 A container's own tree is hostile ground: whoever runs in it may swap any component of a path for a
 link to the host between our look and our step (CVE-2019-18466 was such a thing). The kernel refuses
@@ -7,49 +7,43 @@ it here in one call, however deep the path, where a walk of our own would hold a
 
 from __future__ import annotations
 
-import ctypes
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from errno import EINTR
-from functools import cache
 
-SYS_OPENAT2 = 437  # the same number on every architecture; Linux 5.6
-RESOLVE_NO_SYMLINKS = 0x04
-RESOLVE_BENEATH = 0x08
+from pyodcr.linux.openat2 import RESOLVE_BENEATH, RESOLVE_NO_SYMLINKS, openat2
 
-
-class _OpenHow(ctypes.Structure):
-    _fields_ = (("flags", ctypes.c_uint64), ("mode", ctypes.c_uint64), ("resolve", ctypes.c_uint64))
-
-
-@cache
-def _libc() -> ctypes.CDLL:
-    libc = ctypes.CDLL(None, use_errno=True)
-    libc.syscall.argtypes = [
-        ctypes.c_long,
-        ctypes.c_int,
-        ctypes.c_char_p,
-        ctypes.POINTER(_OpenHow),
-        ctypes.c_size_t,
-    ]
-    libc.syscall.restype = ctypes.c_long
-    return libc
+PATH_MAX = 4096  # with the zero at its end
 
 
 def open_fd(root: int, path: str, flags: int) -> int:
     """A descriptor of ``path`` (relative; ``.`` is ``root`` itself), opened as open(2) would with ``flags``.
 
-    Raises :class:`OSError`: ELOOP where a component is a symbolic link, EXDEV where the path leads out.
+    The path may be longer than a system call takes. Raises :class:`OSError`: ELOOP where a component is a
+    symbolic link, EXDEV where the path leads out.
     """
-    how = _OpenHow(flags | os.O_CLOEXEC, 0, RESOLVE_NO_SYMLINKS | RESOLVE_BENEATH)
-    while True:
-        fd: int = _libc().syscall(SYS_OPENAT2, root, os.fsencode(path), how, ctypes.sizeof(how))
-        if fd >= 0:
-            return fd
-        number = ctypes.get_errno()
-        if number != EINTR:
-            raise OSError(number, os.strerror(number), path)
+    *ways, last = pieces(path)
+    here = root
+    try:
+        for way in ways:
+            further = _open(here, way, os.O_PATH | os.O_DIRECTORY)
+            if here != root:
+                os.close(here)
+            here = further
+        return _open(here, last, flags)
+    finally:
+        if here != root:
+            os.close(here)
+
+
+def pieces(path: str) -> list[str]:
+    """``path`` cut at slashes into what system calls take: a tree can be deeper than they can say."""
+    found = []
+    raw = os.fsencode(path)
+    while len(raw) >= PATH_MAX and (cut := raw.rfind(b"/", 0, PATH_MAX)) > 0:
+        found.append(os.fsdecode(raw[:cut]))
+        raw = raw[cut + 1 :]
+    return [*found, os.fsdecode(raw)]
 
 
 @contextmanager
@@ -69,3 +63,7 @@ def stat(root: int, path: str) -> os.stat_result:
         return os.fstat(fd)
     finally:
         os.close(fd)
+
+
+def _open(root: int, path: str, flags: int) -> int:
+    return openat2(root, path, flags, RESOLVE_NO_SYMLINKS | RESOLVE_BENEATH)

@@ -1,4 +1,4 @@
-"""A tar stream's entries, placed below the current directory. Runs in the confined child (see :mod:`confined`) alone.
+"""A tar stream's entries, placed below the working directory. Runs in the confined child (see :mod:`confined`) alone.
 
 The process is chrooted into the target, so whatever a hostile name or link says, it means a place inside; this
 module only has to do what an honest archive wants. What exists gives way to what comes, whatever kind either is; only
@@ -10,14 +10,14 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from typing import TypeVar
 
 from pyodcr.lifecycle.storage.removal import remove_tree
 from pyodcr.lifecycle.storage.tar import Entry, Kind, TarInvalid
 from pyodcr.lifecycle.storage.tar_reader import TarReader
-from pyodcr.linux import xattrs
+from pyodcr.linux import beneath, xattrs
 
 T = TypeVar("T")
 
@@ -41,6 +41,8 @@ class Limits:
 class Extraction:
     """One tar being unpacked; ``layer``: as a lower directory of an overlay, whiteouts in overlayfs's own form.
 
+    It works in the directory of each entry, whose own name is then all that the kernel has to look up: entries of one
+    directory mostly follow each other, and a path may be longer than the kernel takes.
     ``at`` is the entry under work, for the error message.
     """
 
@@ -52,6 +54,8 @@ class Extraction:
         self._reader = reader
         self._limits = limits
         self._layer = layer
+        self._root = os.open(".", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        self._directory = ""
         self._directory_mtimes: dict[str, int] = {}
 
     def run(self) -> None:
@@ -61,13 +65,16 @@ class Extraction:
             self._count(entry)
             directory, _, name = entry.name.rpartition("/")
             if self._layer and name.startswith(WHITEOUT):
-                self._whiteout(directory or ".", name)
+                self._whiteout(directory, name)
             elif not (self._layer and entry.name == "." and entry.kind is Kind.DIRECTORY):  # see layers.ROOT_MODE
-                self._place(entry)
+                self._enter(directory)
+                self._place(entry, name)
         for path, mtime_ns in self._directory_mtimes.items():
             # Only now, after all that was put in; what was replaced later by something else is no directory any more.
             with suppress(FileNotFoundError, NotADirectoryError):
-                os.utime(path, ns=(mtime_ns, mtime_ns), follow_symlinks=False)
+                directory, _, name = path.rpartition("/")
+                self._change_to(directory)
+                os.utime(name, ns=(mtime_ns, mtime_ns), follow_symlinks=False)
 
     def _count(self, entry: Entry) -> None:
         self.entries += 1
@@ -77,38 +84,57 @@ class Extraction:
         if self._limits.size_bytes is not None and self.size_bytes > self._limits.size_bytes:
             raise TarInvalid(f"it unpacks to more than {self._limits.size_bytes} bytes")
 
-    def _place(self, entry: Entry) -> None:
+    def _enter(self, directory: str) -> None:
+        """Go to work in ``directory`` (``""``: the root), made with all above it if it is not there."""
+        if directory == self._directory:
+            return
+        try:
+            self._change_to(directory)
+        except FileNotFoundError:
+            self._change_to("")
+            for name in directory.split("/"):
+                with suppress(FileExistsError):
+                    os.mkdir(name, _IMPLIED_DIRECTORY_MODE)
+                os.chdir(name)
+        self._directory = directory
+
+    def _change_to(self, directory: str) -> None:
+        os.fchdir(self._root)
+        if directory:
+            for piece in beneath.pieces(directory):
+                os.chdir(piece)
+
+    def _place(self, entry: Entry, name: str) -> None:
         match entry.kind:
             case Kind.DIRECTORY:
-                self._directory(entry)
+                self._make_directory(entry, name)
             case Kind.FILE:
-                self._file(entry)
+                self._file(entry, name)
             case Kind.HARD_LINK:
-                self._hard_link(entry)
+                self._hard_link(entry, name)
             case Kind.SYMLINK:
-                self._create(entry.name, lambda: os.symlink(entry.target, entry.name))
-                os.chown(entry.name, entry.uid, entry.gid, follow_symlinks=False)
-                os.utime(entry.name, ns=(entry.mtime_ns, entry.mtime_ns), follow_symlinks=False)
+                self._create(entry, name, lambda: os.symlink(entry.target, name))
+                os.chown(name, entry.uid, entry.gid, follow_symlinks=False)
+                os.utime(name, ns=(entry.mtime_ns, entry.mtime_ns), follow_symlinks=False)
             case Kind.FIFO | Kind.CHARACTER_DEVICE | Kind.BLOCK_DEVICE:
                 mode = _DEVICE_MODES[entry.kind]
-                self._create(entry.name, lambda: os.mknod(entry.name, mode, entry.device))
-                self._stamp(entry.name, entry)
+                self._create(entry, name, lambda: os.mknod(name, mode, entry.device))
+                self._stamp(name, entry)
 
-    def _directory(self, entry: Entry) -> None:
-        path = entry.name
-        found = _lstat(path)
+    def _make_directory(self, entry: Entry, name: str) -> None:
+        found = _lstat(name)
         if found is None:
-            self._create(path, lambda: self._make_directory(path))
+            os.mkdir(name, _IMPLIED_DIRECTORY_MODE)
         elif not stat.S_ISDIR(found.st_mode):
-            os.unlink(path)
-            self._make_directory(path)
+            os.unlink(name)
+            os.mkdir(name, _IMPLIED_DIRECTORY_MODE)
             if self._layer and _is_whiteout(found):  # what the whiteout hid below stays hidden
-                self._make_opaque(path)
-        self._stamp(path, entry)
-        self._directory_mtimes[path] = entry.mtime_ns
+                _make_opaque(name)
+        self._stamp(name, entry)
+        self._directory_mtimes[entry.name] = entry.mtime_ns
 
-    def _file(self, entry: Entry) -> None:
-        fd = self._create(entry.name, lambda: os.open(entry.name, _NEW_FILE, 0o600))
+    def _file(self, entry: Entry, name: str) -> None:
+        fd = self._create(entry, name, lambda: os.open(name, _NEW_FILE, 0o600))
         try:
             for offset, length in entry.data:
                 if offset:
@@ -121,13 +147,22 @@ class Extraction:
         finally:
             os.close(fd)
 
-    def _hard_link(self, entry: Entry) -> None:
+    def _hard_link(self, entry: Entry, name: str) -> None:
         if entry.target == entry.name:
             raise TarInvalid(f"{entry.name} is a hard link to itself")
         try:
-            self._create(entry.name, lambda: os.link(entry.target, entry.name, follow_symlinks=False))
+            self._create(entry, name, lambda: self._link(entry.target, name))
         except FileNotFoundError:
             raise TarInvalid(f"{entry.name} is a hard link to {entry.target}, which is not there") from None
+
+    def _link(self, target: str, name: str) -> None:
+        *ways, last = beneath.pieces(target)
+        with ExitStack() as opened:
+            here = self._root
+            for way in ways:
+                here = os.open(way, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=here)
+                opened.callback(os.close, here)
+            os.link(last, name, src_dir_fd=here, follow_symlinks=False)
 
     def _stamp(self, place: str | int, entry: Entry) -> None:
         """Owner, mode, attributes, time: in this order, for a change of owner clears setuid bits and capabilities."""
@@ -138,48 +173,36 @@ class Extraction:
         os.utime(place, ns=(entry.mtime_ns, entry.mtime_ns))
 
     def _whiteout(self, directory: str, name: str) -> None:
+        try:
+            self._enter(directory)
+        except NotADirectoryError:  # already hidden, with the directory it is in
+            return
         if name == OPAQUE_WHITEOUT:
-            self._make_parents(f"{directory}/{name}")
-            self._make_opaque(directory)
+            _make_opaque(".")
             return
         if name.startswith(_AUFS_PRIVATE):
             return
         hidden = name.removeprefix(WHITEOUT)
         if hidden in ("", ".", ".."):
             raise TarInvalid(f"{directory}/{name} hides nothing")
-        path = f"{directory}/{hidden}"
-        self._make_parents(path)
         try:
-            os.mknod(path, stat.S_IFCHR, os.makedev(0, 0))
+            os.mknod(hidden, stat.S_IFCHR, os.makedev(0, 0))
         except FileExistsError:  # brought by this layer, which hides only what is in the layers below
-            if stat.S_ISDIR(os.lstat(path).st_mode):
-                self._make_opaque(path)
-        except NotADirectoryError:  # already hidden, with the directory it is in
-            return
+            if stat.S_ISDIR(os.lstat(hidden).st_mode):
+                _make_opaque(hidden)
 
-    def _make_opaque(self, path: str) -> None:
-        os.setxattr(path, xattrs.OVERLAY_OPAQUE, b"y", follow_symlinks=False)
-
-    def _make_directory(self, path: str) -> None:
-        os.mkdir(path, _IMPLIED_DIRECTORY_MODE)
-
-    def _create(self, path: str, make: Callable[[], T]) -> T:
-        """Do what creates ``path``; if it cannot for what stands there or for a missing parent, mend that and do it."""
-        self._directory_mtimes.pop(path, None)
+    def _create(self, entry: Entry, name: str, make: Callable[[], T]) -> T:
+        """Do what creates ``name``, in the place of what stands there."""
+        self._directory_mtimes.pop(entry.name, None)
         try:
             return make()
         except FileExistsError:
-            remove_tree(path)
-        except FileNotFoundError:
-            self._make_parents(path)
+            here = os.open(".", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+            try:
+                remove_tree(here, name)
+            finally:
+                os.close(here)
         return make()
-
-    def _make_parents(self, path: str) -> None:
-        end = path.find("/")
-        while end >= 0:
-            with suppress(FileExistsError):
-                self._make_directory(path[:end])
-            end = path.find("/", end + 1)
 
 
 _DEVICE_MODES = {
@@ -194,6 +217,10 @@ def _lstat(path: str) -> os.stat_result | None:
         return os.lstat(path)
     except FileNotFoundError:
         return None
+
+
+def _make_opaque(path: str) -> None:
+    os.setxattr(path, xattrs.OVERLAY_OPAQUE, b"y", follow_symlinks=False)
 
 
 def _is_whiteout(info: os.stat_result) -> bool:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import contextmanager
 
 from pyodcr.lifecycle.storage.tar import TarInvalid
 from pyodcr.lifecycle.storage.tar_reader import clean_name
@@ -13,11 +14,14 @@ from pyodcr.linux import beneath
 
 
 def remove_deleted(root: int, paths: Iterable[str], keep: Collection[str]) -> None:
-    """Remove ``paths`` below the current directory, of which ``root`` is a descriptor.
+    """Remove ``paths`` below ``root``, a directory's descriptor.
 
     ``keep`` are the names a tar brings. Podman's list names a directory that was removed *and made again*, with its new
     content in the tar: of such a one goes only what the tar does not bring. A path through a symbolic
     link is passed over: it does not name what was deleted.
+
+    A directory that loses something keeps its time: it is the checkpoint's, if the tar came before; if it comes yet,
+    it brings that.
     """
     kept = {ancestor for name in keep for ancestor in _with_ancestors(name)}
     for path in paths:
@@ -30,32 +34,50 @@ def remove_deleted(root: int, paths: Iterable[str], keep: Collection[str]) -> No
             if found is None:
                 continue
             if name not in kept:
-                remove_tree(name)
+                _remove_in_passing(root, name)
             elif stat.S_ISDIR(found.st_mode):
-                pending += [f"{name}/{child}" for child in os.listdir(name)]
+                with beneath.directory(root, name) as fd:
+                    pending += [f"{name}/{child}" for child in os.listdir(fd)]
 
 
-def remove_tree(path: str) -> None:
+def remove_tree(root: int, path: str) -> None:
     """Remove ``path`` and all below it, but never through a mount into another filesystem.
 
     Level by level, not by recursion: how deep a tree is, a container decides.
     """
-    top = os.lstat(path)
+    top = beneath.stat(root, path)
     if not stat.S_ISDIR(top.st_mode):
-        os.unlink(path)
+        with _parent(root, path) as (parent, name):
+            os.unlink(name, dir_fd=parent)
         return
     directories = [path]
     for directory in directories:
-        with os.scandir(directory) as found:
+        with beneath.directory(root, directory) as fd, os.scandir(fd) as found:
             for entry in found:
                 if not entry.is_dir(follow_symlinks=False):
-                    os.unlink(entry.path)
+                    os.unlink(entry.name, dir_fd=fd)
                 elif entry.stat(follow_symlinks=False).st_dev == top.st_dev:
-                    directories.append(entry.path)
+                    directories.append(f"{directory}/{entry.name}")
                 else:
-                    raise OSError(errno.EBUSY, "a filesystem is mounted there", entry.path)
+                    raise OSError(errno.EBUSY, "a filesystem is mounted there", f"{directory}/{entry.name}")
     for directory in reversed(directories):
-        os.rmdir(directory)
+        with _parent(root, directory) as (parent, name):
+            os.rmdir(name, dir_fd=parent)
+
+
+def _remove_in_passing(root: int, path: str) -> None:
+    with _parent(root, path) as (parent, _):
+        before = os.fstat(parent)
+        remove_tree(root, path)
+        os.utime(parent, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+
+@contextmanager
+def _parent(root: int, path: str) -> Iterator[tuple[int, str]]:
+    """A descriptor of the directory that ``path`` is in, and its name there."""
+    directory, _, name = path.rpartition("/")
+    with beneath.directory(root, directory or ".") as fd:
+        yield fd, name
 
 
 def _encoded(path: str) -> bytes:

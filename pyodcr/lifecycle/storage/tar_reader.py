@@ -223,7 +223,7 @@ class _Records:
         return _number(fallback, what, limit) if value is None else _decimal(value, what, limit)
 
     def time(self, fallback: bytes) -> int:
-        """The mtime in nanoseconds; one before or after what the kernel can hold is cut to that."""
+        """The mtime in nanoseconds; one beyond what utimensat(2) takes is cut to that, as filesystems cut to theirs."""
         value = self.values.get(b"mtime")
         if value is None:
             seconds, nanoseconds = _signed(fallback), 0
@@ -234,7 +234,7 @@ class _Records:
         result = seconds * NANOSECOND + nanoseconds
         if value is not None and value.startswith(b"-"):
             result = -result
-        return max(-(2**31) * NANOSECOND, min(result, (2**34) * NANOSECOND))
+        return max(-_MAX_SIZE * NANOSECOND, min(result, _MAX_SIZE * NANOSECOND))
 
 
 def clean_name(raw: bytes) -> str:

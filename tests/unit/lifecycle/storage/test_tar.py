@@ -34,7 +34,7 @@ common = {
     "mode": st.integers(0, 0o7777),
     "uid": st.integers(0, 2**32 - 2),
     "gid": st.integers(0, 2**32 - 2),
-    "mtime_ns": st.integers(-(2**31) * SECOND, 2**34 * SECOND),
+    "mtime_ns": st.integers(-(2**40) * SECOND, 2**40 * SECOND),
     "xattrs": st.dictionaries(xattr_names.map("user.".__add__), st.binary(max_size=40), max_size=3),
 }
 entries = st.one_of(
