@@ -3,14 +3,14 @@
 
 TESTHOST := tools/testhost
 INSIDE   := $(TESTHOST) enter --
-SOURCES  := pyodcr tests tools plugins
+SOURCES  := pyodcr tests tools plugins bench
 
 # A worker for each processor, and a host for each worker: no test sees what one of another worker does or leaves.
 worker   = --tx 'popen//python=$(TESTHOST) second --name worker$(1) --address 10.98.$(1).2/24 -- python'
 WORKERS  := --dist worksteal $(foreach number,$(shell seq $$(nproc)),$(call worker,$(number)))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test unit integration check shell host clean
+.PHONY: help demo test unit integration check bench shell host clean
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -30,6 +30,9 @@ integration: host ## the tests with real runtimes and CRIU
 check: host ## format, lint, types, unit tests
 	@$(INSIDE) sh -ec 'ruff format --check . $(TESTHOST); ruff check . $(TESTHOST); mypy --explicit-package-bases $(SOURCES); \
 		pytest -q -n auto tests/unit'
+
+bench: host ## pyodcr against Podman, in turn; BENCH_ARGS is passed on: make bench BENCH_ARGS='--runtime runc --turns 9'
+	@$(INSIDE) python -m bench $(BENCH_ARGS)
 
 shell: host ## a shell in the test host, pyodcr installed
 	@$(INSIDE) bash || :
