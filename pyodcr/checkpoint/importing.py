@@ -1,8 +1,8 @@
-"""From an archive in staging to a container of this host that can be restored.
+"""From an archive's documents to a container of this host that can be restored.
 
-An archive tells of another host and may be hostile: it arrives verified entry by entry, its spec is rebuilt from an
-allow-list, and whatever this host must have for it (image, networks, bind sources, free names and ports)
-is checked before anything is made.
+An archive tells of another host and may be hostile, and when its documents are read nothing of it is verified: its
+spec is rebuilt from an allow-list, and whatever this host must have for it (image, networks, bind sources, free
+names and ports) is checked before anything is made.
 """
 
 from __future__ import annotations
@@ -11,16 +11,12 @@ import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, cast
+from typing import TYPE_CHECKING, Any
 
 from pyodcr import jsonio
 from pyodcr.checkpoint import capture, reach
 from pyodcr.checkpoint.admission import admit
-from pyodcr.checkpoint.archive.entry import MAX_WHOLE_BYTES
-from pyodcr.checkpoint.archive.extract import extract_to
-from pyodcr.checkpoint.archive.invalid import hostile, shown
-from pyodcr.checkpoint.archive.reader import ArchiveReader
-from pyodcr.checkpoint.options import Progress, RestoreOptions
+from pyodcr.checkpoint.options import RestoreOptions
 from pyodcr.checkpoint.reach import Reach
 from pyodcr.errors import ArchiveInvalid, Conflict, NotFound, Unsupported
 from pyodcr.lifecycle import foreign, prepare, probe
@@ -28,10 +24,8 @@ from pyodcr.lifecycle.models import Container, ContainerConfig, ContainerState, 
 from pyodcr.lifecycle.ops import create
 from pyodcr.lifecycle.spec import allowlist, names, observe, ports
 from pyodcr.lifecycle.storage import refs
-from pyodcr.linux import files
 
 if TYPE_CHECKING:
-    from pyodcr.checkpoint.destinations.base import Destination
     from pyodcr.lifecycle.context import Context
 
 # every spec names these places of its host, and every start names them anew
@@ -47,66 +41,12 @@ class Imported:
     warnings: tuple[str, ...]
 
 
-def unpack_archive(source: Destination, staging: Path, progress: Progress, *, expected: str = "") -> int:
-    """Read the whole archive into ``staging`` in one pass, and verify it; ``expected`` is the container's ID.
-
-    Returns the bytes of all entries. Raises :class:`ArchiveInvalid` for anything damaged, foreign or hostile.
-    """
-    info = source.stat()
-    total = info.size_bytes if info is not None else 0
-    size_bytes = 0
-    files.make_directory(staging)
-    with source.open() as stream:
-        reader = ArchiveReader(cast(BinaryIO, _Told(stream, progress, total)))
-        try:
-            for entry in reader:
-                extract_to(entry, staging)
-                size_bytes += entry.size
-        except ArchiveInvalid as error:  # the reader does not know what it reads
-            raise ArchiveInvalid(
-                f"{source}: {error.message}", code=error.code, hint=error.hint, **error.details
-            ) from error
-    if not (staging / capture.IMAGES / "inventory.img").is_file():
-        raise ArchiveInvalid(
-            f"the archive {source} holds no complete checkpoint: checkpoint/inventory.img is missing",
-            code="archive-incomplete",
-        )
-    found = _document(staging, capture.CONFIG).get("id")
-    if expected and found != expected:
-        raise ArchiveInvalid(f"the archive {source} is of another container: {shown(found)}", code="archive-replaced")
-    return size_bytes
-
-
-class _Told:
-    """A stream that tells how much of it was read."""
-
-    def __init__(self, stream: BinaryIO, progress: Progress, total: int) -> None:
-        self._read = getattr(stream, "read1", stream.read)  # what is there, not all that was asked for: pipes are slow
-        self._progress = progress
-        self._total = total
-        self._done = 0
-
-    def read(self, size: int) -> bytes:
-        data: bytes = self._read(size)
-        self._done += len(data)
-        self._progress(self._done, self._total)
-        return data
-
-
-def _document(staging: Path, name: str) -> Mapping[str, Any]:
-    path = staging / name
-    if path.stat().st_size > MAX_WHOLE_BYTES:
-        raise hostile(f"{name} has {path.stat().st_size} bytes, where {MAX_WHOLE_BYTES} are plenty", entry=name)
+def import_container(
+    ctx: Context, configuration: Mapping[str, Any], document: Mapping[str, Any], options: RestoreOptions
+) -> Imported:
+    """The container that an archive's config.dump and spec.dump tell of, fitted to this host; nothing is made yet."""
     try:
-        return jsonio.loads(files.read(path) or "", name)
-    except jsonio.JsonInvalid as error:
-        raise ArchiveInvalid(f"the archive's {error}", code="archive-foreign") from error
-
-
-def import_container(ctx: Context, staging: Path, options: RestoreOptions) -> Imported:
-    """The container of the archive in ``staging``, fitted to this host; nothing is made yet."""
-    try:
-        config = jsonio.decode(ContainerConfig, _document(staging, capture.CONFIG), capture.CONFIG)
+        config = jsonio.decode(ContainerConfig, configuration, capture.CONFIG)
     except jsonio.JsonInvalid as error:
         raise ArchiveInvalid(f"the archive's {error}", code="archive-foreign") from error
     config = admit(config, ctx.config)
@@ -120,7 +60,6 @@ def import_container(ctx: Context, staging: Path, options: RestoreOptions) -> Im
         created_at=jsonio.now(),
         ports=_published(options.publish) or config.ports,
     )
-    document = _document(staging, capture.SPEC)
     outside = reach.of(config, document)
     reach.require_trust(config.name, outside, trusted=options.trust)
     config = _with_image(ctx, config)

@@ -1,33 +1,35 @@
 """restore: bring a container back from its images, from the archive it went into, or from any archive.
 
-    source ─> one pass: every entry into staging, hashed ─> verified ─> container made from config.dump, spec.dump
-      ─> operation row ─> root filesystem, volumes, /dev/shm, network ─> conmon --restore ─> running
+    operation row ─> the archive, one pass ─> config.dump, spec.dump: the container is made, its file systems mounted
+      ─> every entry to its place, images to staging, all of it hashed ─> verified
+      ─> network ─> conmon --restore ─> running
 
-Nothing of an archive is used before all of it was verified. A restore that fails leaves the archive and the
-local images as they were, and no container that was not there before.
+Nothing of an archive is started before all of it was verified. A restore that fails leaves the archive and the
+local images as they were, and no container, volume, mount or network that was not there before.
 """
 
 from __future__ import annotations
 
-import json
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from pyodcr import jsonio
 from pyodcr.checkpoint import capture, preflight, stats
+from pyodcr.checkpoint.archive.invalid import shown
 from pyodcr.checkpoint.destinations import registry
 from pyodcr.checkpoint.hook import write_configuration
-from pyodcr.checkpoint.importing import import_container, unpack_archive, without_static
+from pyodcr.checkpoint.importing import import_container, without_static
 from pyodcr.checkpoint.options import Outcome, Progress, RestoreOptions, Warn, no_progress, no_warning
+from pyodcr.checkpoint.receiving import LAST_IMAGE, Places, Receiver, network_status, receive
 from pyodcr.checkpoint.undertaking import Undertaking
 from pyodcr.errors import ArchiveInvalid, NotFound, PyodcrError, RuntimeFailed, WrongState
 from pyodcr.lifecycle import prepare, recovery, restored
-from pyodcr.lifecycle.models import Container, NamedVolume, NetworkOptions
+from pyodcr.lifecycle.models import Container, ContainerConfig, NamedVolume, NetworkOptions
 from pyodcr.lifecycle.network.status import reuse
 from pyodcr.lifecycle.operations import Kind, Stage, opened, opened_import
 from pyodcr.lifecycle.storage import unpack
@@ -37,42 +39,16 @@ from pyodcr.linux import files
 if TYPE_CHECKING:
     from pyodcr.checkpoint.destinations.base import Destination
     from pyodcr.lifecycle.context import Context
+    from pyodcr.lifecycle.paths import ContainerPaths
 
 log = logging.getLogger(__name__)
 
 LOGS = (stats.DUMP_LOG, stats.RESTORE_LOG, stats.STATS_DUMP, stats.STATS_RESTORE)
 
+# CRIU frees what it has read: memory is not needed twice. Never for images that are the only ones.
+THROW_AWAY = ("auto-dedup",)
 
-@dataclass(frozen=True, slots=True)
-class Source:
-    """Where the parts lie that a restore is made of; ``fresh``: the root filesystem and volumes are to be filled."""
-
-    images: Path
-    parts: Path
-    fresh: bool
-
-    def part(self, name: str) -> Path | None:
-        path = self.parts / name
-        return path if path.is_file() else None
-
-    def network_status(self) -> Mapping[str, Any] | None:
-        status = self._document(capture.NETWORK)
-        if status is not None and not isinstance(status, dict):
-            raise ArchiveInvalid(f"the checkpoint's {capture.NETWORK} is not a JSON object")
-        return status
-
-    def deleted_files(self) -> list[str]:
-        paths = self._document(capture.DELETED) or []
-        if not isinstance(paths, list) or not all(isinstance(path, str) for path in paths):
-            raise ArchiveInvalid(f"the checkpoint's {capture.DELETED} is not a list of paths")
-        return paths
-
-    def _document(self, name: str) -> Any:
-        text = files.read(self.parts / name)
-        try:
-            return None if text is None else json.loads(text)
-        except (ValueError, RecursionError) as error:  # RecursionError: hostile nesting
-            raise ArchiveInvalid(f"the checkpoint's {name} is not valid JSON: {error}") from error
+Begin: TypeAlias = Callable[[Mapping[str, Any], Mapping[str, Any]], Places]
 
 
 def restore(ctx: Context, ref: str, options: RestoreOptions, progress: Progress = no_progress) -> Outcome:
@@ -81,18 +57,17 @@ def restore(ctx: Context, ref: str, options: RestoreOptions, progress: Progress 
     with ctx.locked(ref) as container:
         require(Op.RESTORE, container)
         _require_current(container)
-        local = ctx.place(container).checkpoint
-        has_images = bool(container.state.checkpoint_path) and (local / "inventory.img").exists()
-        archive = None if has_images else _recorded_archive(ctx, container)
+        images = ctx.place(container).checkpoint
+        is_local = bool(container.state.checkpoint_path) and (images / LAST_IMAGE).exists()
+        archive = None if is_local else _recorded_archive(ctx, container)
         url = archive.url if archive is not None else ""
         operation = opened(Kind.RESTORE, container.id, archive=url, keep=options.keep)
         ctx.db.put_operation(operation)
     with Undertaking(ctx, operation) as own:
-        source = Source(local, local, fresh=False)
-        if archive is not None:
-            unpack_archive(archive, own.staging, progress, expected=container.id)
-            source = Source(own.staging / capture.IMAGES, own.staging, fresh=False)
-        return _Restore(ctx, container, options, source, own, began).run()
+        work = _Restore(ctx, options, own, began)
+        if archive is None:
+            return work.run(lambda: work.from_images(container, images))
+        return work.run(lambda: work.from_recorded(container, archive, progress))
 
 
 def restore_archive(
@@ -106,17 +81,8 @@ def restore_archive(
     operation = replace(opened_import(), archive=archive.url if archive.durable else "", keep=options.keep)
     ctx.db.put_operation(operation)
     with Undertaking(ctx, operation) as own:
-        size_bytes = unpack_archive(archive, own.staging, progress)
-        imported = import_container(ctx, own.staging, options)
-        for line in imported.warnings:
-            warn(line)
-        config = imported.container.config
-        # nobody removes the image before the record names it
-        with ctx.images.using(config.image_id) if config.image_id else nullcontext():
-            container = own.adopt(imported.container)
-        source = Source(own.staging / capture.IMAGES, own.staging, fresh=True)
-        outcome = _Restore(ctx, container, options, source, own, began, imported.new_volumes).run()
-    return replace(outcome, content_bytes=size_bytes)
+        work = _Restore(ctx, options, own, began)
+        return work.run(lambda: work.from_archive(archive, progress, warn))
 
 
 def _require_current(container: Container) -> None:
@@ -153,24 +119,34 @@ def _recorded_archive(ctx: Context, container: Container) -> Destination:
     return archive
 
 
+@dataclass(frozen=True, slots=True)
+class _Memory:
+    """What CRIU is to restore, and the addresses that go with it."""
+
+    images: Path
+    network_status: Mapping[str, Any] | None
+
+
 @dataclass(slots=True)
 class _Restore:
     """The state of one restore while it runs."""
 
     ctx: Context
-    container: Container
     options: RestoreOptions
-    source: Source
     own: Undertaking
     began: float
-    new_volumes: tuple[NamedVolume, ...] = ()
+    held: ExitStack = field(default_factory=ExitStack)  # the container's lock, and its ports
+    container: Container | None = None  # when there is one, and it is locked
+    mounted: prepare.Mounted | None = None
+    inherited: tuple[int, ...] = ()
+    content_bytes: int = 0
     runtime_s: float = 0.0
 
-    def run(self) -> Outcome:
-        with self.ctx.locked(self.container.id, during=self.own.operation.id) as self.container:
-            self.own.settled = False
+    def run(self, bring: Callable[[], _Memory]) -> Outcome:
+        """``bring`` finds or makes the container (:meth:`_begin`) and fills its file systems."""
+        with self.held:
             try:
-                self._restore()
+                container = self._start(bring())
             except BaseException as error:
                 told = self._explained(error)
                 self._undo()
@@ -178,99 +154,138 @@ class _Restore:
                     raise
                 raise told from error
             self.own.settled = True
-            statistics = stats.read_restore(self.ctx.place(self.container).bundle)
-            self._consume()
+            statistics = stats.read_restore(self.ctx.place(container).bundle)
+            container = self._consume(container)
         return Outcome(
-            container=self.container,
+            container=container,
             duration_us=int((time.monotonic() - self.began) * 1e6),
             runtime_us=int(self.runtime_s * 1e6),
             statistics=statistics,
             archive=self.own.operation.archive,
+            content_bytes=self.content_bytes,
         )
 
-    def _restore(self) -> None:
-        ctx, place = self.ctx, self.ctx.place(self.container)
-        self._make_volumes()
-        with prepare.reserved_ports(ctx, self.container) as inherited, ExitStack() as undo:
-            runtime = ctx.runtime(self.container)
-            write_configuration(place.criu, runtime.name, preflight.criu_options())
-            for name in (stats.RESTORE_LOG, stats.STATS_RESTORE):  # of an earlier try
-                files.remove(place.bundle / name)
-            prepared = prepare.prepare(
-                ctx, self.container, undo, networks=self._networks(), lock_network=self.options.tcp_established
-            )
-            self._fill(prepared)
-            self.own.record(Stage.RESTORING)
-            undo.pop_all()  # from here on whether it came back decides what is undone
-            called = time.monotonic()
-            flags = [flag for flag, wanted in self._flags() if wanted]
-            started = ctx.conmon.restore(
-                prepared.container.config, runtime, self.source.images, flags, inherited=inherited
-            )
-            self.runtime_s = time.monotonic() - called
-            finishing = replace(self.own.operation, stage=Stage.FINISHING)
-            self.container = restored.record(ctx, prepared.container, finishing, started)
-            self.own.operation = finishing
-            if self.options.tcp_established:  # CRIU takes our lock for its own only if it locks with iptables, too
-                recovery.unlock_network(self.container)
+    # --- where it comes from ----------------------------------------------------------------
 
-    def _make_volumes(self) -> None:
+    def from_images(self, container: Container, images: Path) -> _Memory:
+        """The container's own: /dev/shm and the addresses lie among them."""
+        places = self._begin(container, ())
+        shm, text = images / capture.SHM, files.read(images / capture.NETWORK)
+        if shm.is_file() and places.shm is not None:
+            with shm.open("rb") as source:
+                unpack.tar(source.fileno(), places.shm, name=capture.SHM)
+        return _Memory(images, network_status(text) if text is not None else None)
+
+    def from_recorded(self, container: Container, archive: Destination, progress: Progress) -> _Memory:
+        """The archive of its last checkpoint. Its files are as they were then: they are passed over."""
+
+        def begin(configuration: Mapping[str, Any], _: Mapping[str, Any]) -> Places:
+            if (found := configuration.get("id")) != container.id:
+                raise ArchiveInvalid(f"it is of another container: {shown(found)}", code="archive-replaced")
+            places = self._begin(container, THROW_AWAY)
+            return replace(places, rootfs=None, volumes={}, bundle=None)
+
+        return self._receive(archive, begin, progress)
+
+    def from_archive(self, archive: Destination, progress: Progress, warn: Warn) -> _Memory:
+        """Any archive, which brings the container along."""
+        warnings: list[str] = []
+
+        def begin(configuration: Mapping[str, Any], spec: Mapping[str, Any]) -> Places:
+            imported = import_container(self.ctx, configuration, spec, self.options)
+            warnings.extend(imported.warnings)
+            config = imported.container.config
+            # nobody removes the image before the record names it
+            with self.ctx.images.using(config.image_id) if config.image_id else nullcontext():
+                container = self.own.adopt(imported.container)
+            return self._begin(container, THROW_AWAY, imported.new_volumes)
+
+        memory = self._receive(archive, begin, progress)
+        for line in warnings:
+            warn(line)
+        return memory
+
+    def _receive(self, archive: Destination, begin: Begin, progress: Progress) -> _Memory:
+        receiver = Receiver(begin, staging=self.own.staging, waiting=self.own.staging)
+        self.content_bytes = receive(archive, receiver, progress)
+        return _Memory(receiver.images, receiver.network_status)
+
+    # --- the container ----------------------------------------------------------------------
+
+    def _begin(
+        self, container: Container, criu_options: tuple[str, ...], new_volumes: tuple[NamedVolume, ...] = ()
+    ) -> Places:
+        """Lock it and mount its file systems, all of them to be filled."""
+        ctx, place = self.ctx, self.ctx.place(container)
+        self.container = container = self.held.enter_context(ctx.locked(container.id, during=self.own.operation.id))
+        self.own.settled = False
+        self._make_volumes(new_volumes)
+        self.inherited = self.held.enter_context(prepare.reserved_ports(ctx, container))
+        write_configuration(place.criu, ctx.runtime(container).name, (*preflight.criu_options(), *criu_options))
+        for name in (stats.RESTORE_LOG, stats.STATS_RESTORE):  # of an earlier try
+            files.remove(place.bundle / name)
+        self.mounted = prepare.mount(ctx, container)
+        return self._places(container.config, place, self.mounted)
+
+    def _places(self, config: ContainerConfig, place: ContainerPaths, mounted: prepare.Mounted) -> Places:
+        has_overlay = bool(config.rootfs_overlay or not config.rootfs)  # else it is the host's own
+        has_log = config.log_path == str(place.log)
+        return Places(
+            rootfs=mounted.rootfs if has_overlay and not self.options.ignore_rootfs else None,
+            shm=None if config.no_shm else place.shm,
+            bundle=place.bundle if has_log else None,
+            volumes={} if self.options.ignore_volumes else mounted.volumes,
+        )
+
+    def _make_volumes(self, volumes: tuple[NamedVolume, ...]) -> None:
         """Those of an import are its own: one that somebody has made since we looked is not written over."""
-        for volume in self.new_volumes:
+        for volume in volumes:
             made = (*self.own.operation.new_volumes, volume.name)
             operation = replace(self.own.operation, new_volumes=made)
             self.ctx.volumes.create(volume.name, anonymous=volume.anonymous, operation=operation)
             self.own.operation = operation
 
+    def _start(self, memory: _Memory) -> Container:
+        """All is in its place, and verified: connect it, and let CRIU bring it back."""
+        assert self.container is not None
+        assert self.mounted is not None
+        ctx, lock_network = self.ctx, self.options.tcp_established
+        networks = self._networks(self.container, memory.network_status)
+        container = prepare.connect(ctx, self.container, self.mounted, networks=networks, lock_network=lock_network)
+        self.own.record(Stage.RESTORING)
+        called = time.monotonic()
+        flags = [flag for flag, wanted in self._flags() if wanted]
+        runtime = ctx.runtime(container)
+        started = ctx.conmon.restore(container.config, runtime, memory.images, flags, inherited=self.inherited)
+        self.runtime_s = time.monotonic() - called
+        finishing = replace(self.own.operation, stage=Stage.FINISHING)
+        container = restored.record(ctx, container, finishing, started)
+        self.own.operation = finishing
+        if lock_network:  # CRIU takes our lock for its own only if it locks with iptables, too
+            recovery.unlock_network(container)
+        return container
+
     def _flags(self) -> tuple[tuple[str, bool], ...]:
         return (("--tcp-established", self.options.tcp_established), ("--file-locks", self.options.file_locks))
 
-    def _networks(self) -> Mapping[str, NetworkOptions] | None:
+    def _networks(self, container: Container, status: Mapping[str, Any] | None) -> Mapping[str, NetworkOptions] | None:
         """How the networks are joined: with the addresses of the dump, unless it is a copy or they are not wanted."""
         try:
             return reuse(
-                self.container.config.networks,
-                None if self.options.name else self.source.network_status(),
+                container.config.networks,
+                None if self.options.name else status,
                 ignore_static_ip=self.options.ignore_static_ip,
                 ignore_static_mac=self.options.ignore_static_mac,
             )
         except jsonio.JsonInvalid as error:
             raise ArchiveInvalid(f"the checkpoint's {capture.NETWORK} makes no sense: {error}") from error
 
-    def _fill(self, prepared: prepare.Prepared) -> None:
-        """Put back what memory alone does not hold."""
-        config, place = self.container.config, self.ctx.place(self.container)
-        shm = self.source.part(capture.SHM)
-        if shm is not None and not config.no_shm:
-            _untar(shm, place.shm)
-        if not self.source.fresh:
-            return
-        if not self.options.ignore_rootfs and (config.rootfs_overlay or not config.rootfs):  # else it is the host's own
-            changes = self.source.part(capture.ROOTFS)
-            kept = unpack.names(changes) if changes is not None else frozenset()
-            unpack.remove(prepared.rootfs, self.source.deleted_files(), keep=kept)
-            if changes is not None:
-                _untar(changes, prepared.rootfs)
-        if not self.options.ignore_volumes:
-            self._fill_volumes()
-        output = self.source.part(capture.LOG)
-        if output is not None and config.log_path == str(place.log):
-            files.move(output, place.log)
-
-    def _fill_volumes(self) -> None:
-        """What the image has in their places was copied into them: the checkpoint's content is all there shall be."""
-        for name in dict.fromkeys(volume.name for volume in self.container.config.named_volumes):
-            content = self.source.part(f"{capture.VOLUMES}/{name}.tar")
-            if content is not None:
-                mountpoint = self.ctx.volumes.find(name).mountpoint
-                for path in mountpoint.iterdir():
-                    files.remove_tree(path)
-                _untar(content, mountpoint)
-
     def _explained(self, error: BaseException) -> BaseException:
         """conmon's word for a failed restore is the runtime's; CRIU's log knows why."""
+        if not isinstance(error, RuntimeFailed) or self.container is None:
+            return error
         bundle = self.ctx.place(self.container).bundle
-        if not isinstance(error, RuntimeFailed) or not (bundle / stats.RESTORE_LOG).exists():
+        if not (bundle / stats.RESTORE_LOG).exists():
             return error
         told = stats.restore_failed(bundle, self.container.name, error.message)
         if self.own.operation.imported:
@@ -282,23 +297,19 @@ class _Restore:
 
         What cannot be undone now is left for the next verb: the error that is to be told is the first one.
         """
+        if self.container is None:
+            return
         try:
             recovery.recover(self.ctx, self.ctx.db.get(self.container.id), self.own.operation)
             self.own.settled = True
         except PyodcrError as failure:
             log.warning("the restore of container %s is not all undone: %s", self.container.name, failure.message)
 
-    def _consume(self) -> None:
+    def _consume(self, container: Container) -> Container:
         if self.options.ignore_static_ip or self.options.ignore_static_mac:
-            self.container = self.ctx.db.reconfigure(
-                self.container, without_static(self.container.config, self.options)
-            )
-        restored.use_up(self.ctx, self.container, self.own.operation)
+            container = self.ctx.db.reconfigure(container, without_static(container.config, self.options))
+        restored.use_up(self.ctx, container, self.own.operation)
         if not self.options.keep:
             for name in LOGS:
-                files.remove(self.ctx.place(self.container).bundle / name)
-
-
-def _untar(part: Path, target: Path) -> None:
-    with part.open("rb") as source:
-        unpack.tar(source, target)
+                files.remove(self.ctx.place(container).bundle / name)
+        return container

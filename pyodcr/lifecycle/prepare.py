@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pyodcr import jsonio
 from pyodcr.errors import NotFound, UsageError, WrongState
@@ -18,7 +18,7 @@ from pyodcr.lifecycle import localtime, ownership, refresh, teardown
 from pyodcr.lifecycle.models import Container, NetworkOptions
 from pyodcr.lifecycle.network import names, ports
 from pyodcr.lifecycle.spec.finalize import Place, finalize, host_changes
-from pyodcr.lifecycle.spec.users import lookup
+from pyodcr.lifecycle.spec.users import UserInfo, lookup
 from pyodcr.lifecycle.storage import overlay
 from pyodcr.linux import files, mounts
 
@@ -36,10 +36,17 @@ NAMESPACE_FILES = {
 
 
 @dataclass(frozen=True, slots=True)
-class Prepared:
-    container: Container
+class Mounted:
+    """A container's file systems: there to be filled, before anything else of it is.
+
+    ``volumes`` are by name, ``overlays`` by destination, ``namespaces`` are the paths of those it joins.
+    """
+
     rootfs: Path
-    spec: Mapping[str, Any]
+    user: UserInfo
+    volumes: Mapping[str, Path]
+    overlays: Mapping[str, Path]
+    namespaces: Mapping[str, str]
 
 
 def mount_rootfs(ctx: Context, container: Container) -> Path:
@@ -75,24 +82,18 @@ def lower_directories(ctx: Context, container: Container) -> tuple[Path, ...]:
     return ctx.images.lower_dirs(ctx.images.lookup(config.image_id))
 
 
-def prepare(
-    ctx: Context,
-    container: Container,
-    undo: ExitStack,
-    *,
-    networks: Mapping[str, NetworkOptions] | None = None,
-    lock_network: bool = False,
-) -> Prepared:
-    """Set it all up; on failure the caller's ``undo`` takes it down again.
+def prepare(ctx: Context, container: Container, undo: ExitStack) -> Container:
+    """Set it all up, and record it; on failure the caller's ``undo`` takes it down again."""
+    undo.callback(teardown.release, ctx, container)
+    return connect(ctx, container, mount(ctx, container))
 
-    ``networks`` overrides how the networks are joined (restore keeps dump-time addresses); ``lock_network``
-    puts CRIU's own packet lock into the namespace before an interface comes up.
-    """
+
+def mount(ctx: Context, container: Container) -> Mounted:
+    """The first half of :func:`prepare`; :func:`.teardown.release` undoes either half."""
     config, place = container.config, ctx.place(container)
     namespaces = _joined_namespaces(ctx, container)
     for directory in (place.bundle, place.run, place.persist):
         files.make_directory(directory)
-    undo.callback(teardown.release, ctx, container)
     rootfs = mount_rootfs(ctx, container)
     if not config.no_shm and not config.ipc_container:
         _mount_shm(place.shm, config.shm_size_bytes, config.mount_label)
@@ -107,31 +108,48 @@ def prepare(
         volume.dest: overlay.mount(place.overlays / str(index), [Path(volume.source)], label=config.mount_label)
         for index, volume in enumerate(config.overlay_volumes)
     }
-    shared = namespaces.get("network")
+    return Mounted(rootfs, user, volumes, overlays, namespaces)
+
+
+def connect(
+    ctx: Context,
+    container: Container,
+    mounted: Mounted,
+    *,
+    networks: Mapping[str, NetworkOptions] | None = None,
+    lock_network: bool = False,
+) -> Container:
+    """The second half: the network, and the spec that names it all. Returns the container as it is recorded then.
+
+    ``networks`` overrides how the networks are joined (restore keeps dump-time addresses); ``lock_network``
+    puts CRIU's own packet lock into the namespace before an interface comes up.
+    """
+    config, place = container.config, ctx.place(container)
+    shared = mounted.namespaces.get("network")
     attached = ctx.networking.attach(
         config, netns_path=Path(shared) if shared else place.netns, wanted=networks, locked=lock_network
     )
     container = ctx.db.record(
-        container, netns=str(attached.netns or ""), network_status=attached.status, mountpoint=str(rootfs)
+        container, netns=str(attached.netns or ""), network_status=attached.status, mountpoint=str(mounted.rootfs)
     )
     names.write(place.run, config, attached.status)
     binds = _own_files(ctx, container)
     spec = finalize(
         config,
         Place(
-            rootfs=rootfs,
+            rootfs=mounted.rootfs,
             netns=attached.netns,
-            namespaces=namespaces,
+            namespaces=mounted.namespaces,
             binds=binds,
-            volumes=volumes,
-            overlays=overlays,
+            volumes=mounted.volumes,
+            overlays=mounted.overlays,
             cgroups_path=ctx.cgroup(container),
             criu_config=place.criu / "criu.conf",
-            user=user,
+            user=mounted.user,
         ),
     )
     files.write(place.spec, jsonio.dumps(spec))
-    return Prepared(container, rootfs, spec)
+    return container
 
 
 @contextmanager

@@ -23,11 +23,11 @@ def initialise(ctx: Context, container: Container) -> Container:
         undo.callback(teardown.teardown, ctx, container)
         files.make_directory(ctx.place(container).criu)
         files.write(ctx.place(container).criu / "criu.conf", "")  # named by the annotation, filled by each operation
-        prepared = prepare.prepare(ctx, container, undo)
-        undo.callback(teardown.leave_runtime, ctx, prepared.container)
-        started = ctx.conmon.create(prepared.container.config, ctx.runtime(container), inherited=inherited)
+        container = prepare.prepare(ctx, container, undo)
+        undo.callback(teardown.leave_runtime, ctx, container)
+        started = ctx.conmon.create(container.config, ctx.runtime(container), inherited=inherited)
         container = ctx.db.record(
-            prepared.container,
+            container,
             "init",
             status=Status.CREATED,
             pid=started.pid,

@@ -92,3 +92,33 @@ def test_descriptors_are_closed(tmp_path: Path) -> None:
     for entry in ArchiveReader(sample()):
         extract_to(entry, tmp_path)
     assert len(os.listdir("/proc/self/fd")) == len(before)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        bytes(9 << 20),
+        PAGES + bytes(5 << 20) + PAGES,
+        bytes(64 << 10) + b"x",
+        b"x" + bytes(64 << 10),
+        bytes((64 << 10) + 7),
+        b"\0x" * (1 << 20) + b"\0" * (6 << 20) + b"x\0",
+        b"",
+    ],
+    ids=["zeros", "within", "before", "behind", "short-end", "islands", "empty"],
+)
+def test_zeros_become_holes(content: bytes, tmp_path: Path) -> None:
+    sink = io.BytesIO()
+    with ArchiveWriter(sink) as archive:
+        archive.add_bytes("config.dump", CONFIG)
+        archive.add_bytes("spec.dump", SPEC)
+        archive.add_bytes("checkpoint/pages-1.img", content)
+        archive.finish({}, {})
+    sink.seek(0)
+    for entry in ArchiveReader(sink):
+        extract_to(entry, tmp_path)
+    found = tmp_path / "checkpoint/pages-1.img"
+    assert found.read_bytes() == content
+    blocks = range(0, len(content), 64 << 10)
+    data = sum(64 << 10 for start in blocks if content[start : start + (64 << 10)].strip(b"\0"))
+    assert found.stat().st_blocks * 512 <= data + (64 << 10)
