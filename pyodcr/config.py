@@ -3,11 +3,12 @@
 Files are TOML: ``/etc/pyodcr/pyodcr.toml`` and ``$XDG_CONFIG_HOME/pyodcr/pyodcr.toml`` (or the one
 file that ``--config`` or ``$PYODCR_CONFIG`` names). Tables::
 
-    [engine]    root runroot runtime cgroup_parent cgroup_manager
-    [runtimes]  runc = "/usr/bin/runc"                paths of OCI runtimes by name
-    [network]   default_network default_subnet firewall_driver
-    [s3]        endpoint region part_size storage_class server_side_encryption kms_key_id addressing_style
-    [plugin.X]  what the plugin X makes of it, with checked()
+    [engine]      root runroot runtime cgroup_parent cgroup_manager
+    [runtimes]    runc = "/usr/bin/runc"                paths of OCI runtimes by name
+    [network]     default_network default_subnet firewall_driver
+    [checkpoint]  staging = "auto" | "memory" | "disk"  where images wait on their way into an archive
+    [s3]          endpoint region part_size storage_class server_side_encryption kms_key_id addressing_style
+    [plugin.X]    what the plugin X makes of it, with checked()
 
 Environment: ``PYODCR_ROOT PYODCR_RUNROOT PYODCR_RUNTIME PYODCR_CGROUP_PARENT``.
 """
@@ -18,6 +19,7 @@ import os
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
+from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +34,19 @@ class NetworkConfig:
     default_network: str = "pyodcr"
     default_subnet: str = "10.87.0.0/16"  # Podman's own is 10.88.0.0/16, and its further networks begin at 10.89
     firewall_driver: str = ""  # netavark's own choice
+
+
+class Staging(StrEnum):
+    """Where CRIU's images wait on their way into an archive; what they take of memory is limited in any case."""
+
+    AUTO = "auto"  # in memory if there is room, else on disk
+    MEMORY = "memory"
+    DISK = "disk"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckpointConfig:
+    staging: Staging = Staging.AUTO
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,6 +74,7 @@ class Config:
     cgroup_manager: str = "cgroupfs"
     file: Path | None = None  # the one --config named; conmon's exit command must use it again
     network: NetworkConfig = NetworkConfig()
+    checkpoint: CheckpointConfig = CheckpointConfig()
     s3: S3Config = S3Config()
     plugin: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # by name; only the plugin knows its settings
 
@@ -128,14 +144,14 @@ def _merge(config: Config, tables: dict[str, Any], path: Path) -> Config:
         elif table == "engine":
             names = ("root", "runroot", "runtime", "cgroup_parent", "cgroup_manager")
             changes |= checked(values, {name: getattr(config, name) for name in names}, f"{path}: engine")
-        elif table in ("network", "s3"):
+        elif table in ("network", "checkpoint", "s3"):
             current = getattr(config, table)
             known = {item.name: getattr(current, item.name) for item in fields(current)}
             changes[table] = replace(current, **checked(values, known, f"{path}: {table}"))
         elif table == "plugin":
             changes[table] = _with_plugins(config.plugin, values, path)
         else:
-            hint = "tables: engine, runtimes, network, s3, plugin"
+            hint = "tables: engine, runtimes, network, checkpoint, s3, plugin"
             raise ConfigInvalid(f"{path}: there is no table {table}", hint=hint)
     return replace(config, **changes)
 
@@ -158,6 +174,10 @@ def checked(values: Mapping[str, Any], known: Mapping[str, Any], where: str) -> 
         kind = type(known[name])
         if issubclass(kind, Path) and isinstance(value, str):
             out[name] = Path(value)
+        elif issubclass(kind, StrEnum):
+            if value not in list(kind):
+                raise ConfigInvalid(f"{where}.{name} must be one of {', '.join(kind)}, not {value!r}")
+            out[name] = kind(value)
         elif type(value) is kind:
             out[name] = value
         else:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from pyodcr.checkpoint.archive.streams import write_all
 from pyodcr.checkpoint.destinations import Destination, abort, resolve
 from pyodcr.checkpoint.destinations.gaps import patient, release
 from pyodcr.checkpoint.destinations.registry import scheme_of
@@ -78,6 +79,24 @@ def test_check_does_nothing(anywhere: Place) -> None:
 
 def test_what_is_not_there_can_be_deleted(anywhere: Place) -> None:
     anywhere.named("c").delete()
+
+
+@pytest.mark.parametrize("before", [0, 5 * MIB - 3, 5 * MIB, 7 * MIB], ids=["first", "across", "next", "inside"])
+@pytest.mark.parametrize("after", [0, 100, 12 * MIB])
+def test_bytes_may_be_left_out_and_come_later(place: Place, tmp_path: Path, before: int, after: int) -> None:
+    first, gap, second, third = os.urandom(before), b"between", os.urandom(after), os.urandom(6 * MIB)
+    with place.named("c").put() as upload:
+        sink = patient(upload, tmp_path)
+        write_all(sink, first)
+        fill = sink.reserve(len(gap))
+        write_all(sink, second)
+        fill(gap)
+        again = sink.reserve(1)
+        write_all(sink, third)
+        again(b"x")
+        release(sink)
+        assert upload.commit().size_bytes == before + len(gap) + after + 1 + len(third)
+    assert fetch(place.named("c")) == first + gap + second + b"x" + third
 
 
 def test_its_url_leads_to_the_same_object(place: Place) -> None:

@@ -45,6 +45,11 @@ def test_xdg_names_the_users_file(tmp_path: Path) -> None:
     assert config.load(environ={"XDG_CONFIG_HOME": str(tmp_path / "conf")}).root == Path("/xdg")
 
 
+def test_one_of_a_few_words(tmp_path: Path) -> None:
+    path = write(tmp_path / "c.toml", '[checkpoint]\nstaging = "disk"\n')
+    assert config.load(file=path, environ={}).checkpoint.staging is config.Staging.DISK
+
+
 @pytest.mark.parametrize("by_variable", [True, False])
 def test_a_named_file_is_the_only_one(tmp_path: Path, by_variable: bool) -> None:
     write(tmp_path / "etc/pyodcr.toml", '[engine]\nruntime = "runc"\n')
@@ -86,6 +91,8 @@ def test_every_table(tmp_path: Path) -> None:
         ("[s3]\npart_size = true\n", "part_size"),
         ("[network]\ndefault_network = []\n", "default_network"),
         ("[plugin]\nssh = 7\n", "plugin.ssh"),
+        ("[checkpoint]\nstaging = 'ram'\n", "staging must be one of auto, memory, disk"),
+        ("[checkpoint]\nstaging = []\n", "staging"),
     ],
 )
 def test_a_mistake_is_named_with_its_file(tmp_path: Path, text: str, named: str) -> None:

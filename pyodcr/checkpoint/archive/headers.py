@@ -1,4 +1,7 @@
-"""Tar headers: POSIX ustar, with a pax record where a name or a size needs one (POSIX.1-2008, pax).
+"""Tar headers: POSIX ustar, with a pax record where a name needs one (POSIX.1-2008, pax).
+
+A size of 8 GiB or more is written in base 256, as GNU tar, star and Go do and every tar reads: so a header is as long
+as its name demands, whatever the size, and room can be kept for one whose size is not known yet.
 
 Our own strict parser, not tarfile's: what it does not know it refuses, it reads each byte once, holds at
 most one header, and ours costs a fifth of the time per entry. It takes what Go's archive/tar (Podman), GNU
@@ -63,19 +66,13 @@ def padding(size: int) -> int:
 def build(member: Member) -> bytes:
     """The header blocks of ``member``, the one way we write them: owner root, pax only where it must be."""
     name = member.name + ("/" if member.kind is Kind.DIRECTORY else "")
-    records = {}
-    if len(name.encode()) > _NAME_BYTES or not name.isascii():
-        records["path"] = name
-    if member.size > _MAX_USTAR_SIZE:
-        records["size"] = str(member.size)
-    pax = b"".join(_record(key, value) for key, value in records.items())
     head = b""
-    if pax:
+    if len(name.encode()) > _NAME_BYTES or not name.isascii():
+        pax = _record("path", name)
         head = _block("PaxHeaders.0", _PAX, size=len(pax), mode=member.mode, mtime_s=member.mtime_s)
         head += pax + bytes(padding(len(pax)))
-    size = 0 if "size" in records else member.size
     return head + _block(
-        name, _FLAGS[member.kind], size=size, mode=member.mode, mtime_s=member.mtime_s, target=member.target
+        name, _FLAGS[member.kind], size=member.size, mode=member.mode, mtime_s=member.mtime_s, target=member.target
     )
 
 
@@ -114,7 +111,7 @@ def _block(name: str, flag: bytes, *, size: int, mode: int, mtime_s: int, target
         b"%07o\0" % mode,
         b"%07o\0" % 0,  # owner
         b"%07o\0" % 0,  # group
-        b"%011o\0" % size,
+        b"%011o\0" % size if size <= _MAX_USTAR_SIZE else b"\x80" + size.to_bytes(11, "big"),
         b"%011o\0" % mtime_s,
         b" " * 8,  # the checksum counts as spaces
         flag,

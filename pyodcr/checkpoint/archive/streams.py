@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, BinaryIO, Protocol
 
 from pyodcr.checkpoint.archive.invalid import truncated
@@ -17,6 +18,14 @@ class Sink(Protocol):
     """Where bytes go: an open file, a pipe, an upload. Like a raw file it says how many bytes it took."""
 
     def write(self, data: ReadableBuffer, /) -> int | None: ...
+
+
+class SinkWithGaps(Sink, Protocol):
+    """A sink that can leave bytes out, and take them when what follows is already there."""
+
+    def reserve(self, size: int) -> Callable[[bytes], None]:
+        """Leave out the next ``size`` bytes; what takes them, once, before the sink is closed."""
+        ...
 
 
 def write_all(sink: Sink, data: ReadableBuffer) -> None:

@@ -9,33 +9,32 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, Self
+from typing import TYPE_CHECKING, Self
 
 from pyodcr import jsonio
 from pyodcr.checkpoint.archive import compression as wrapping
 from pyodcr.checkpoint.archive import headers, manifest, names
 from pyodcr.checkpoint.archive.compression import FRAME_BYTES, SHARED_FRAME_BYTES, Compression
-from pyodcr.checkpoint.archive.frames import FrameWriter
+from pyodcr.checkpoint.archive.frames import Blank, FrameWriter
 from pyodcr.checkpoint.archive.headers import Member
 from pyodcr.checkpoint.archive.invalid import malformed
 from pyodcr.checkpoint.archive.limits import MAX_ENTRIES
 from pyodcr.checkpoint.archive.manifest import Frames, Manifest, ManifestEntry
 from pyodcr.checkpoint.archive.names import Kind
+from pyodcr.checkpoint.archive.streams import Sink
 from pyodcr.errors import SystemFailed
 from pyodcr.linux import files
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
 
-COPY_BYTES = 1 << 20
-
 
 class Body:
-    """What the producer of an entry writes its content into: exactly as many bytes as the header promised."""
+    """What the producer of an entry writes its content into: exactly as many bytes as its header promised."""
 
-    def __init__(self, member: Member, put: Callable[[memoryview], None]) -> None:
+    def __init__(self, member: Member, archive: ArchiveWriter) -> None:
         self._member = member
-        self._put = put
+        self._archive = archive
         self._left = member.size
         self._hash = hashlib.sha256()
 
@@ -44,9 +43,15 @@ class Body:
         if len(view) > self._left:
             raise self._changed("more than")
         self._hash.update(view)
-        self._put(view)
+        self._archive._put_content(view)
         self._left -= len(view)
         return len(view)
+
+    def read_from(self, fd: int) -> int:
+        """Take the next bytes of a file, without a copy between; how many, 0 at its end or when all are taken."""
+        taken = self._archive._take(fd, self._left, self._hash)
+        self._left -= taken
+        return taken
 
     def close(self) -> str:
         """The SHA-256 of the content, which must be whole; nothing for what is no file."""
@@ -55,11 +60,37 @@ class Body:
         return self._hash.hexdigest() if self._member.kind is Kind.FILE else ""
 
     def _changed(self, how: str) -> SystemFailed:
-        return SystemFailed(
-            f"the source of {self._member.name} changed while it was archived: it gave {how} {self._member.size} bytes",
-            code="archive-source-changed",
-            entry=self._member.name,
-        )
+        return source_changed(self._member.name, f"it gave {how} {self._member.size} bytes")
+
+
+class GrowingEntry:
+    """A large file that is archived while it is written: its header comes when its size is known.
+
+    Nothing else can be added to the archive before :meth:`close`.
+    """
+
+    def __init__(self, name: str, archive: ArchiveWriter, header: Blank) -> None:
+        self.name = name
+        self.size_bytes = 0
+        self._archive = archive
+        self._header = header
+        self._hash = hashlib.sha256()
+
+    def read_from(self, fd: int) -> int:
+        """Take the next bytes of the file; how many, 0 where there are none now."""
+        taken = self._archive._take(fd, FRAME_BYTES, self._hash)
+        self.size_bytes += taken
+        return taken
+
+    def close(self) -> None:
+        """The file is whole."""
+        self._archive._end_growing(self, self._header, self._hash.hexdigest())
+
+
+def source_changed(name: str, how: str) -> SystemFailed:
+    return SystemFailed(
+        f"the source of {name} changed while it was archived: {how}", code="archive-source-changed", entry=name
+    )
 
 
 class ArchiveWriter:
@@ -83,10 +114,10 @@ class ArchiveWriter:
 
     def __init__(
         self,
-        sink: BinaryIO,
+        sink: Sink,
         *,
         compression: Compression = Compression.ZSTD,
-        level: int = 3,
+        level: int = wrapping.LEVEL,
         created: datetime | None = None,
         progress: Callable[[int], None] | None = None,
     ) -> None:
@@ -94,8 +125,9 @@ class ArchiveWriter:
         self.progress = progress
         self.bytes_in = 0
         self._created = created or jsonio.now()
-        self._frames = FrameWriter(sink, wrapping.encoder(compression, level))
-        self._frame = bytearray()
+        self._frames = FrameWriter(sink, wrapping.encoder(compression, level), FRAME_BYTES)
+        self._buffer = self._frames.buffer()  # the frame at hand
+        self._filled = 0
         self._entries: dict[str, ManifestEntry] = {}
         self._headers = hashlib.sha256()
         self._torn = False  # an entry was begun and not ended: nothing may follow
@@ -130,9 +162,11 @@ class ArchiveWriter:
         with _opened(path) as (source, size):
 
             def copy(body: Body) -> None:
-                left = size
-                while left and (chunk := _read(source, min(left, COPY_BYTES), path)):
-                    left -= body.write(chunk)
+                try:
+                    while body.read_from(source):
+                        pass
+                except OSError as error:
+                    raise files.failed("read", path, error) from error
 
             self._add(self._member(name, size=size), copy)
 
@@ -142,6 +176,21 @@ class ArchiveWriter:
         Raises :class:`SystemFailed` with the code ``archive-source-changed`` for more or less.
         """
         self._add(self._member(name, size=size), write)
+
+    def grow(self, name: str) -> GrowingEntry:
+        """Begin an entry whose size is not known yet, but more than :data:`SHARED_FRAME_BYTES`.
+
+        The sink must be able to leave room for its header: a :class:`~.streams.SinkWithGaps`.
+        """
+        self._begin(self._member(name))
+        self._cut()
+        header = self._blank(headers.build(self._member(name)))
+        self._frames.add_blank(header)
+        return GrowingEntry(name, self, header)
+
+    def set_niceness(self, niceness: int) -> None:
+        """How much the compressing threads leave to others."""
+        self._frames.set_niceness(niceness)
 
     def finish(self, source: Mapping[str, object], times: Mapping[str, float]) -> Manifest:
         """Write pyodcr.json and what closes the archive; ``source`` are facts of this host, ``times`` in seconds."""
@@ -176,7 +225,8 @@ class ArchiveWriter:
     ) -> Member:
         return Member(name, kind, size=size, mode=mode, target=target, mtime_s=int(self._created.timestamp()))
 
-    def _add(self, member: Member, write: Callable[[Body], object] | None = None) -> None:
+    def _begin(self, member: Member) -> None:
+        """An entry of that name may come now, and nothing else before it has ended."""
         self._require_whole()
         names.check(member.name, member.kind, member.target)
         if member.name in self._entries or member.name == names.MANIFEST:
@@ -184,26 +234,48 @@ class ArchiveWriter:
         if len(self._entries) == MAX_ENTRIES:
             raise malformed(f"more than {MAX_ENTRIES} entries")
         self._torn = True
+
+    def _add(self, member: Member, write: Callable[[Body], object] | None = None) -> None:
+        self._begin(member)
         header = headers.build(member)
-        self._headers.update(header)
-        gap = headers.padding(member.size)
-        size = len(header) + member.size + gap
+        size = len(header) + member.size + headers.padding(member.size)
         large = size > SHARED_FRAME_BYTES
-        if large or len(self._frame) + size > SHARED_FRAME_BYTES:
+        if large or self._filled + size > SHARED_FRAME_BYTES:
             self._cut()
-        self._put(memoryview(header))
         if large:
-            self._cut()
-        offset = self.bytes_in
-        body = Body(member, self._put_content)
+            blank = self._blank(header)
+            self._fill(blank, header)
+            self._frames.add_blank(blank)
+        else:
+            self._put(memoryview(header))
+        body = Body(member, self)
         if write is not None:
             write(body)
-        sha256 = body.close()
-        self._put(memoryview(bytes(gap)))
+        self._end(member, header, body.close())
         if large:
             self._cut()
+
+    def _end(self, member: Member, header: bytes, sha256: str) -> None:
+        offset = self.bytes_in - member.size
+        self._put(memoryview(bytes(headers.padding(member.size))))
+        self._headers.update(header)
         self._entries[member.name] = ManifestEntry(member.name, member.kind, offset, member.size, sha256, member.target)
         self._torn = False
+
+    def _end_growing(self, entry: GrowingEntry, blank: Blank, sha256: str) -> None:
+        member = self._member(entry.name, size=entry.size_bytes)
+        header = headers.build(member)
+        self._fill(blank, header)
+        self._end(member, header, sha256)
+        self._cut()
+
+    def _blank(self, header: bytes) -> Blank:
+        """A frame, stored, for a header of that length."""
+        self.bytes_in += len(header)
+        return Blank(len(wrapping.stored(self.compression, header)), len(header))
+
+    def _fill(self, blank: Blank, header: bytes) -> None:
+        blank.fill(wrapping.stored(self.compression, header))
 
     def _require_whole(self) -> None:
         if self._torn or self._finished:
@@ -215,20 +287,35 @@ class ArchiveWriter:
             self.progress(len(view))
 
     def _put(self, view: memoryview) -> None:
-        """Tar bytes, into the frame at hand; a full one goes out."""
-        self.bytes_in += len(view)
+        """Tar bytes, into the frame at hand."""
         while view:
-            piece = view[: FRAME_BYTES - len(self._frame)]
+            piece = view[: FRAME_BYTES - self._filled]
+            self._buffer[self._filled : self._filled + len(piece)] = piece
+            self._took(len(piece))
             view = view[len(piece) :]
-            self._frame += piece
-            if len(self._frame) == FRAME_BYTES:
-                self._cut()
+
+    def _take(self, fd: int, limit: int, digest: hashlib._Hash) -> int:
+        """At most ``limit`` bytes of a file, read straight into the frame at hand; 0 at its end."""
+        with memoryview(self._buffer)[self._filled : min(FRAME_BYTES, self._filled + limit)] as room:
+            taken = os.readv(fd, [room]) if room else 0
+            digest.update(room[:taken])
+        self._took(taken)
+        if taken and self.progress is not None:
+            self.progress(taken)
+        return taken
+
+    def _took(self, count: int) -> None:
+        """So much came into the frame at hand; a full one goes out."""
+        self.bytes_in += count
+        self._filled += count
+        if self._filled == FRAME_BYTES:
+            self._cut()
 
     def _cut(self) -> None:
         """The frame ends here."""
-        if self._frame:
-            frame, self._frame = self._frame, bytearray()
-            self._frames.add(frame)
+        if self._filled:
+            self._frames.add(self._buffer, self._filled)
+            self._buffer, self._filled = self._frames.buffer(), 0
 
 
 @contextmanager
@@ -245,10 +332,3 @@ def _opened(path: Path) -> Iterator[tuple[int, int]]:
         yield fd, info.st_size
     finally:
         os.close(fd)
-
-
-def _read(fd: int, size: int, path: Path) -> bytes:
-    try:
-        return os.read(fd, size)
-    except OSError as error:
-        raise files.failed("read", path, error) from error

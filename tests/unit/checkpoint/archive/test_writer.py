@@ -190,7 +190,7 @@ def test_a_log_that_grows_is_taken_as_long_as_it_was(tmp_path: Path) -> None:
 
 def test_a_file_that_shrinks_is_an_error(tmp_path: Path) -> None:
     path = tmp_path / "pages"
-    path.write_bytes(bytes(3 * MIB))
+    path.write_bytes(bytes(9 * MIB))
     shrink = filled(io.BytesIO())
     shrink.progress = lambda _: os.truncate(path, MIB)
     with pytest.raises(SystemFailed) as caught, shrink as archive:
