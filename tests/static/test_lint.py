@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parents[2]
     [
         ("ruff", "format", "--check", ".", "tools/testhost"),
         ("ruff", "check", ".", "tools/testhost"),
-        ("mypy", "pyodcr", "tests", "tools", "plugins"),
+        ("mypy", "pyodcr", "tests", "tools", "plugins", "bench"),
     ],
     ids=" ".join,
 )
