@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -48,31 +48,23 @@ class Tree:
 
 @dataclass(frozen=True, slots=True)
 class Capture:
-    """All of a container but its memory."""
+    """The files of a container, at one instant."""
 
-    documents: tuple[tuple[str, bytes], ...]
+    deleted: tuple[str, ...]  # what is gone from its image
     trees: tuple[Tree, ...]
     log: Path | None
 
     @property
     def size_bytes(self) -> int:
-        log_bytes = self.log.stat().st_size if self.log else 0
-        return log_bytes + sum(len(data) for _, data in self.documents) + sum(tree.size_bytes for tree in self.trees)
+        return (self.log.stat().st_size if self.log else 0) + sum(tree.size_bytes for tree in self.trees)
 
 
 def capture(ctx: Context, container: Container, options: DumpOptions) -> Capture:
     """Look at everything, read nothing but names and sizes: the data is read when it is written."""
-    documents = [
-        (CONFIG, _json(exported_config(container))),
-        (SPEC, _json(exported_spec(ctx, container))),
-        (NETWORK, _json(container.state.network_status)),
-    ]
+    deleted: tuple[str, ...] = ()
     trees: list[Tree] = []
     if not options.ignore_rootfs:
         deleted, tree = _rootfs(ctx, container)
-        if deleted or tree is not None:
-            # an empty list, too: whoever unpacks the tree in passing need not wait for one that may follow
-            documents.append((DELETED, _json(list(deleted))))
         if tree is not None:
             trees.append(tree)
     shm = ctx.place(container).shm
@@ -82,7 +74,7 @@ def capture(ctx: Context, container: Container, options: DumpOptions) -> Capture
         for name in dict.fromkeys(volume.name for volume in container.config.named_volumes):  # one may be mounted twice
             trees.append(Tree(f"{VOLUMES}/{name}.tar", pack.scan(ctx.volumes.find(name).mountpoint)))
     log = Path(container.config.log_path or ctx.place(container).log)
-    return Capture(tuple(documents), tuple(trees), log if log.exists() else None)
+    return Capture(deleted, tuple(trees), log if log.exists() else None)
 
 
 def set_aside(found: Capture, directory: Path) -> Capture:
@@ -99,16 +91,23 @@ def set_aside(found: Capture, directory: Path) -> Capture:
     return replace(found, trees=tuple(kept), log=directory / LOG)
 
 
-def write(found: Capture, images: Path, archive: ArchiveWriter, *, stats: Path | None) -> None:
-    """All entries but the manifest."""
-    for name, data in found.documents:
-        archive.add_bytes(name, data)
+def begin(ctx: Context, container: Container, archive: ArchiveWriter) -> None:
+    """The entries before the images: what is known of a container before it is frozen."""
+    archive.add_bytes(CONFIG, _json(exported_config(container)))
+    archive.add_bytes(SPEC, _json(exported_spec(ctx, container)))
+    archive.add_bytes(NETWORK, _network(container))
     archive.add_directory(IMAGES)
+
+
+def write(found: Capture, images: Path, archive: ArchiveWriter, *, followed: Collection[str], stats: Path) -> None:
+    """All other entries but the manifest; the images ``followed`` are in the archive already."""
     for image in sorted(images.iterdir()):
-        if image.is_file() and not image.is_symlink():
+        if image.is_file() and not image.is_symlink() and image.name not in followed:
             archive.add_file(f"{IMAGES}/{image.name}", image)
-    if stats is not None:
-        archive.add_file(STATS, stats)
+    archive.add_file(STATS, stats)
+    if found.deleted or any(tree.name == ROOTFS for tree in found.trees):
+        # an empty list, too: whoever unpacks the tree in passing need not wait for one that may follow
+        archive.add_bytes(DELETED, _json(list(found.deleted)))
     if any(tree.name.startswith(f"{VOLUMES}/") for tree in found.trees):
         archive.add_directory(VOLUMES)
     for tree in found.trees:
@@ -150,18 +149,20 @@ def _rootfs(ctx: Context, container: Container) -> tuple[tuple[str, ...], Tree |
     return names.deleted, Tree(ROOTFS, pack.scan(place.merged, names.names))
 
 
+def _network(container: Container) -> bytes:
+    return _json(container.state.network_status)
+
+
 def _json(value: object) -> bytes:
     return jsonio.dumps(value, indent=2).encode()
 
 
-def keep_beside(found: Capture, images: Path) -> None:
+def keep_beside(container: Container, found: Capture, images: Path) -> None:
     """Put what a local restore needs besides CRIU's images among them, and make it all durable.
 
     That is /dev/shm's content and the addresses of the dump: so they never part from the memory they belong to.
     """
-    for name, data in found.documents:
-        if name == NETWORK:
-            files.write(images / NETWORK, data)
+    files.write(images / NETWORK, _network(container))
     for tree in found.trees:
         if tree.name == SHM:
             _write_tree(tree, images / SHM)

@@ -1,8 +1,9 @@
 """checkpoint: freeze a container, get everything durable, and only then let it go.
 
     preflight ─ operation row ─ staging ─ criu.conf ─> RUNTIME checkpoint ─> pre-dump: handshake
-      ─> CRIU writes images ─> post-dump: all stopped; capture, archive, commit ─> 0: killed (or resumed)
-                                                                              └─> 1: runs on, as if nothing was
+      ─> CRIU writes images, the follower archives them ─> post-dump: all stopped
+      ─> capture, the rest of the archive, commit ─> 0: killed (or resumed)
+                                                └─> 1: runs on, as if nothing was
 
 The runtime's exit status is not the outcome, and neither is our own answer to the hook: the commit is recorded
 before the answer is given, and afterwards we look whether the container's init is dead.
@@ -18,13 +19,14 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, cast
+from typing import TYPE_CHECKING
 
 from pyodcr import process
-from pyodcr.checkpoint import capture, facts, preflight, stats
-from pyodcr.checkpoint.destinations import registry
+from pyodcr.checkpoint import capture, facts, preflight, staging, stats
+from pyodcr.checkpoint.destinations import gaps, registry
 from pyodcr.checkpoint.hook import HookServer, Question, write_configuration, write_hook
 from pyodcr.checkpoint.options import DumpOptions, Outcome, Progress, no_progress
+from pyodcr.checkpoint.staging import Choice
 from pyodcr.checkpoint.undertaking import Undertaking
 from pyodcr.errors import CriuFailed, PyodcrError, Unsupported, UsageError, WrongState
 from pyodcr.lifecycle import recovery
@@ -36,7 +38,10 @@ from pyodcr.lifecycle.transitions import Op, require
 from pyodcr.linux import alarm, boot, cgroups, files, oom, pidfd
 
 if TYPE_CHECKING:
+    from pyodcr.checkpoint.archive.streams import SinkWithGaps
+    from pyodcr.checkpoint.archive.writer import ArchiveWriter
     from pyodcr.checkpoint.destinations.base import Destination, Upload
+    from pyodcr.checkpoint.follow import Follower
     from pyodcr.lifecycle.context import Context
 
 log = logging.getLogger(__name__)
@@ -52,17 +57,19 @@ def checkpoint(ctx: Context, ref: str, options: DumpOptions, progress: Progress 
     destination = registry.resolve(options.export, ctx.config) if options.export else None
     with ctx.locked(ref) as container:
         require(Op.CHECKPOINT, container)
-        warnings = _look_before(ctx, container, options)
+        choice, warnings = _look_before(ctx, container, options)
         source = facts.of_source(ctx, container)
         operation = opened(
             Kind.CHECKPOINT,
             container.id,
             leave_running=options.leave_running,
         )
-        operation = replace(operation, images=str(ctx.paths.staging(operation.id) / capture.IMAGES))
+        images = staging.images_directory(ctx.paths.staging(operation.id), choice)
+        operation = replace(operation, images=str(images))
         ctx.db.put_operation(operation)
     with Undertaking(ctx, operation) as own:
-        dump = _Dump(ctx, container, options, destination, progress, own, source)
+        log.debug("the images of container %s go to %s: %s", container.name, choice.medium, choice.why)
+        dump = _Dump(ctx, container, options, destination, progress, own, source, choice)
         container = dump.run()
     if container.config.auto_remove and not options.leave_running:
         with ctx.locked(container.id) as container:
@@ -76,12 +83,13 @@ def checkpoint(ctx: Context, ref: str, options: DumpOptions, progress: Progress 
         archive_bytes=dump.archive_bytes,
         content_bytes=dump.content_bytes,
         frozen_us=int(dump.held_s * 1e6),
+        staging=choice.medium,
         warnings=warnings,
     )
 
 
-def _look_before(ctx: Context, container: Container, options: DumpOptions) -> tuple[str, ...]:
-    """Everything that would fail, before the container is touched; returns warnings."""
+def _look_before(ctx: Context, container: Container, options: DumpOptions) -> tuple[Choice, tuple[str, ...]]:
+    """Everything that would fail, before the container is touched; where the images go, and warnings."""
     if container.config.auto_remove and not options.export:
         raise UsageError(
             "cannot checkpoint containers that have been started with '--rm' unless '--export' is used",
@@ -100,10 +108,20 @@ def _look_before(ctx: Context, container: Container, options: DumpOptions) -> tu
             code="hook-missing",
             hint="without it CRIU would kill the container unasked; restart the container, then checkpoint it",
         )
-    warnings = preflight.require(ctx, container, options)
+    choice, warnings = preflight.require(ctx, container, options)
     if options.leave_running and not options.export:
-        return (*warnings, "the container runs on, and its files move on from these images: --export keeps both")
-    return warnings
+        warnings = (*warnings, "the container runs on, and its files move on from these images: --export keeps both")
+    return choice, warnings
+
+
+@dataclass(frozen=True, slots=True)
+class _Writing:
+    """An archive on its way."""
+
+    upload: Upload
+    sink: SinkWithGaps
+    archive: ArchiveWriter
+    follower: Follower
 
 
 @dataclass(slots=True)
@@ -117,8 +135,9 @@ class _Dump:
     progress: Progress
     own: Undertaking
     facts: Mapping[str, object]
+    choice: Choice
 
-    upload: Upload | None = None
+    writing: _Writing | None = None  # the archive, where one is made
     failure: BaseException | None = None
     question: Question | None = None  # the hook that waits at post-dump, as long as it does
     asked: bool = False  # CRIU did not let go without asking
@@ -127,6 +146,8 @@ class _Dump:
 
     archive_bytes: int = 0
     content_bytes: int = 0
+    expected_bytes: int = 0
+    done_bytes: int = 0
     held_from: float = 0.0
     held_s: float = 0.0
     runtime_s: float = 0.0
@@ -134,18 +155,20 @@ class _Dump:
 
     @property
     def images(self) -> Path:
-        return self.own.staging / capture.IMAGES
+        return staging.images_directory(self.own.staging, self.choice)
 
     @property
     def work(self) -> Path:
         return self.own.staging / "work"
 
     def run(self) -> Container:
+        staging.prepare(self.own.staging, self.choice)
         with ExitStack() as close:
             if self.destination is not None:
                 # before anything is frozen: connecting takes time, a FIFO waits for its reader
-                self.upload = close.enter_context(self.destination.put())
-                self.own.record(Stage.PREPARING, upload=dict(self.upload.recovery()))
+                upload = close.enter_context(self.destination.put())
+                self.own.record(Stage.PREPARING, upload=dict(upload.recovery()))
+                self.writing = self._open_archive(upload, close)
             status = self._dump()
             container = self._settle(status)
             if self.captured is not None:
@@ -159,8 +182,7 @@ class _Dump:
 
     def _dump(self) -> int:
         """Run the runtime's checkpoint to its end, answering CRIU meanwhile; the runtime's exit status."""
-        for directory in (self.images, self.work):
-            files.make_directory(directory)
+        files.make_directory(self.work)
         sockets, place = self.ctx.paths.hook(self.own.operation.id), self.ctx.place(self.container)
         hook = write_hook(place.criu, sockets, cgroups.freezer(self.ctx.cgroup(self.container)))
         runtime = self.ctx.runtime(self.container).name
@@ -215,6 +237,9 @@ class _Dump:
             if self.failure is None and question.stage == "pre-dump":
                 self.held_from = time.monotonic()
                 self.own.record(Stage.DUMPING, criu_pid=question.criu, criu_started=boot.start_time(question.criu))
+                if self.writing is not None:
+                    capture.begin(self.ctx, self.container, self.writing.archive)
+                    self.writing.follower.start()
             elif self.failure is None and question.stage == "post-dump" and not self.asked:
                 self.asked = True
                 self._hold(question)
@@ -229,6 +254,8 @@ class _Dump:
         self.question = question
         self._require_hold()  # it may be late already
         self.own.record(Stage.HOLDING)
+        if self.writing is not None:
+            self.writing.follower.complete(runs_on=self.options.leave_running)
         try:
             found = capture.capture(self.ctx, self.container, self.options)
             if self.options.leave_running:
@@ -259,36 +286,46 @@ class _Dump:
 
     def _store(self, found: capture.Capture) -> None:
         """Make the checkpoint durable where it was asked for, then record the commit."""
-        if self.upload is not None:
-            self._write_archive(self.upload, found)
+        if self.writing is not None:
+            self._write_archive(self.writing, found)
         if self.destination is None or self.options.keep:
-            capture.keep_beside(found, self.images)
+            capture.keep_beside(self.container, found, self.images)
         self._require_hold()
-        if self.upload is not None:
-            self.archive_bytes = self.upload.commit().size_bytes
+        if self.writing is not None:
+            self.archive_bytes = self.writing.upload.commit().size_bytes
         archive = self.destination.url if self.destination is not None and not self.options.keep else ""
         self.own.record(Stage.COMMITTED, archive=archive, upload={})
         self.committed = True
 
-    def _write_archive(self, upload: Upload, found: capture.Capture) -> None:
+    # --- the archive ------------------------------------------------------------------------
+
+    def _open_archive(self, upload: Upload, close: ExitStack) -> _Writing:
         from pyodcr.checkpoint.archive.writer import ArchiveWriter
+        from pyodcr.checkpoint.follow import Follower
 
-        total = found.size_bytes + sum(image.stat().st_size for image in self.images.iterdir())
-        done = 0
+        sink = gaps.patient(upload, self.images.parent)
+        archive = ArchiveWriter(sink, compression=self.options.compression, progress=self._advance)
+        close.enter_context(archive)
+        follower = Follower(self.images, archive, give_back=not self.options.keep)
+        close.enter_context(follower)
+        return _Writing(upload, sink, archive, follower)
 
-        def advance(count: int) -> None:
-            nonlocal done
-            done += count
-            self._require_hold()
-            self.progress(done, total)
+    def _write_archive(self, writing: _Writing, found: capture.Capture) -> None:
+        """All that is not in it yet."""
+        self.expected_bytes = found.size_bytes + sum(image.stat().st_size for image in self.images.iterdir())
+        followed = writing.follower.finish()
+        gaps.release(writing.sink)
+        held_s = time.monotonic() - self.held_from if self.captured is None else self.held_s
+        statistics = stats.write_dump(self.work, self.images, int(held_s * 1e6))
+        capture.write(found, self.images, writing.archive, followed=followed, stats=statistics)
+        writing.archive.finish(self.facts, {"held_s": held_s})
+        self.content_bytes = writing.archive.bytes_in
+        self.progress(self.done_bytes, self.done_bytes)  # what was expected was a little less
 
-        with ArchiveWriter(cast(BinaryIO, upload), compression=self.options.compression, progress=advance) as archive:
-            held_s = time.monotonic() - self.held_from if self.captured is None else self.held_s
-            statistics = stats.write_dump(self.work, self.images, int(held_s * 1e6))
-            capture.write(found, self.images, archive, stats=statistics)
-            archive.finish(self.facts, {"held_s": held_s})
-            self.content_bytes = archive.bytes_in
-        self.progress(done, done)  # what was expected was a little less
+    def _advance(self, count: int) -> None:
+        self.done_bytes += count
+        self._require_hold()
+        self.progress(self.done_bytes, self.expected_bytes)
 
     # --- the outcome ------------------------------------------------------------------------
 
@@ -298,12 +335,13 @@ class _Dump:
         patience_s = DEATH_WAIT_S if status == 0 else SETTLED_WAIT_S
         dead = pidfd.wait(state.pid, state.pid_started, patience_s if self.committed else 0.0)
         gone = dead and self.committed
-        skipped = dead and not self.asked and (self.images / "inventory.img").exists()
+        # a CRIU that shook hands asks before it kills: then the container ended by itself, and its images may be holes
+        skipped = dead and not self.own.operation.criu_pid and (self.images / "inventory.img").exists()
         with self.ctx.locked(self.container.id, during=self.own.operation.id) as container:
             if gone:
                 container = self._gone(container)
             elif skipped:
-                capture.keep_beside(capture.capture(self.ctx, container, self.options), self.images)
+                capture.keep_beside(container, capture.capture(self.ctx, container, self.options), self.images)
                 recovery.record_checkpoint(self.ctx, container, self.own.operation)
             elif not dead and status != 0:
                 self._let_run()

@@ -114,4 +114,5 @@ class Outcome:
     archive_bytes: int = 0
     content_bytes: int = 0
     frozen_us: int = 0
+    staging: str = ""  # the medium of a dump's images
     warnings: tuple[str, ...] = ()

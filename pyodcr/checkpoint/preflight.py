@@ -8,14 +8,15 @@ only what is certain to fail is one; what may pass by the time CRIU gets there, 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from pyodcr.checkpoint import compatibility
+from pyodcr.checkpoint import compatibility, staging
 from pyodcr.checkpoint.compatibility import Affects
 from pyodcr.checkpoint.criu import INSTALL_HINT, NetworkLock
 from pyodcr.checkpoint.observe import Facts, Held, TcpSocket, network_lock, observe
+from pyodcr.checkpoint.staging import Choice, Medium
 from pyodcr.errors import Unsupported
 from pyodcr.linux import cgroups
 
@@ -52,8 +53,11 @@ class Problem:
     severity: Severity = Severity.ERROR
 
 
-def require(ctx: Context, container: Container, options: DumpOptions) -> tuple[str, ...]:
-    """Look at a running container; the warnings in words. Raises :class:`Unsupported` where a dump must fail."""
+def require(ctx: Context, container: Container, options: DumpOptions) -> tuple[Choice, tuple[str, ...]]:
+    """Look at a running container: where its images will go, and the warnings in words.
+
+    Raises :class:`Unsupported` where a dump must fail.
+    """
     from pyodcr.lifecycle import probe
 
     cgroup = ctx.cgroup(container)
@@ -66,7 +70,11 @@ def require(ctx: Context, container: Container, options: DumpOptions) -> tuple[s
         tcp_established=options.tcp_established,
         file_locks=options.file_locks,
     )
-    return judge(problems(facts), container.name)
+    kept = not options.export or options.keep
+    choice = staging.choose(ctx.config.checkpoint.staging, staging.observe(), facts.memory_bytes, kept=kept)
+    if choice.medium is Medium.MEMORY:
+        facts = replace(facts, staging_free_bytes=choice.size_bytes)
+    return choice, judge(problems(facts), container.name)
 
 
 def judge(found: Sequence[Problem], container: str) -> tuple[str, ...]:

@@ -17,7 +17,7 @@ from pyodcr.errors import PyodcrError
 from pyodcr.lifecycle.models import Container
 from pyodcr.lifecycle.operations import Operation, Stage
 from pyodcr.lifecycle.ops.cleanup import cleanup
-from pyodcr.linux import cgroups, files
+from pyodcr.linux import cgroups, files, mounts
 
 if TYPE_CHECKING:
     from pyodcr.lifecycle.context import Context
@@ -61,6 +61,7 @@ class Undertaking:
             self._dismiss()
 
     def _close(self) -> None:
+        mounts.unmount_below(self.staging)
         files.remove_tree(self.staging)
         self._ctx.db.remove_operation(self.operation)
         self._closed = True

@@ -99,6 +99,7 @@ def statistics(verb: str, outcomes: list[Outcome], keys: tuple[str, ...]) -> dic
                     "archive_bytes": outcome.archive_bytes,
                     "content_bytes": outcome.content_bytes,
                     "held_us": outcome.frozen_us,
+                    "staging": outcome.staging,
                 },
             }
             for outcome in outcomes

@@ -42,12 +42,33 @@ def fsync_directory(path: Path) -> None:
 
 
 def move(source: Path, target: Path) -> None:
-    """Give a file or directory another name on its filesystem, durably."""
+    """Give a file or directory another name, durably: where that is on another filesystem, by way of a copy."""
     try:
-        os.replace(source, target)
+        try:
+            os.replace(source, target)
+        except OSError as error:
+            if error.errno != errno.EXDEV:
+                raise
+            _copy_over(source, target)
     except OSError as error:
         raise failed("move", source, error) from error
     fsync_directory(target.parent)
+
+
+def _copy_over(source: Path, target: Path) -> None:
+    """``target`` is not there before its copy is whole and on the disk. The source stays, with its filesystem."""
+    import shutil
+
+    from pyodcr.linux import syncfs
+
+    temporary = target.with_name(f".{target.name}.moving")
+    remove_tree(temporary)
+    if source.is_dir():
+        shutil.copytree(source, temporary, symlinks=True)
+    else:
+        shutil.copy2(source, temporary, follow_symlinks=False)
+    syncfs.sync(temporary)
+    os.replace(temporary, target)
 
 
 @contextmanager
