@@ -7,19 +7,22 @@ network, whose namespace the container may still hold, then our own mounts, inne
 from __future__ import annotations
 
 import logging
-from contextlib import ExitStack
+import re
+from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING
 
 from pyodcr.errors import NetworkFailed
 from pyodcr.lifecycle import conmon, foreign
 from pyodcr.lifecycle.models import Container, Status
 from pyodcr.lifecycle.storage import overlay
-from pyodcr.linux import cgroups, files, mounts
+from pyodcr.linux import cgroups, files, mounts, processes
 
 if TYPE_CHECKING:
     from pyodcr.lifecycle.context import Context
 
 log = logging.getLogger(__name__)
+
+ROOT_YARD = re.compile(r"/tmp/\.criu\.mntns\.\w{6}")  # criu/mount.c, a mkdtemp(3) template
 
 
 def leave_runtime(ctx: Context, container: Container) -> None:
@@ -38,6 +41,7 @@ def leave_runtime(ctx: Context, container: Container) -> None:
     ctx.runtime(container).delete(container.id)
     cgroups.kill(cgroup)
     cgroups.remove(cgroup)
+    _unmount_root_yards()
 
 
 def _unmount_cgroup_yards(container: Container, ctx: Context) -> None:
@@ -50,6 +54,19 @@ def _unmount_cgroup_yards(container: Container, ctx: Context) -> None:
     root = bundle / "criu-root"
     if root.exists():
         files.remove_tree(root)
+
+
+def _unmount_root_yards() -> None:
+    """A killed CRIU leaves the tmpfs in which it put mount trees together; its name tells no container.
+
+    What is there while no CRIU lives is nobody's any more; else the next teardown looks again.
+    """
+    yards = {yard.target for yard in mounts.table() if ROOT_YARD.fullmatch(str(yard.target))}
+    if yards and not processes.named("criu"):
+        for yard in yards:
+            mounts.unmount_below(yard)
+            with suppress(OSError):
+                yard.rmdir()
 
 
 def release(ctx: Context, container: Container) -> None:

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
+from pyodcr.linux import boot, pidfd
+
 PROC = Path("/proc")
+DEATH_S = 5.0
 
 
 def pids() -> Iterator[int]:
@@ -44,9 +48,27 @@ def descendants(ancestors: Iterable[int]) -> tuple[int, ...]:
     return tuple(found)
 
 
+def named(name: str) -> tuple[int, ...]:
+    """The processes whose program calls itself that (proc_pid_comm(5), 15 characters), zombies left out."""
+    found = []
+    for pid in pids():
+        with suppress(OSError):
+            if (PROC / str(pid) / "comm").read_text(errors="replace").rstrip("\n") == name and boot.start_time(pid):
+                found.append(pid)
+    return tuple(found)
+
+
 def kill_families(ancestors: Iterable[int]) -> None:
-    """SIGKILL processes and all their descendants, but never ourselves, nor init, whose descendants are everybody."""
+    """SIGKILL processes and all their descendants, but never ourselves, nor init, whose descendants are everybody.
+
+    They are dead when it returns, but for what hangs in the kernel for longer than :data:`DEATH_S`.
+    """
     ancestors = tuple(pid for pid in ancestors if pid > 1)
-    for pid in {*ancestors, *descendants(ancestors)} - {os.getpid()}:
+    killed = {pid: boot.start_time(pid) for pid in {*ancestors, *descendants(ancestors)} - {os.getpid()}}
+    for pid in killed:
         with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
+    end = time.monotonic() + DEATH_S
+    for pid, started in killed.items():
+        if started:
+            pidfd.wait(pid, started, max(0.0, end - time.monotonic()))

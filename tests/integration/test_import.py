@@ -19,8 +19,6 @@ from typing import Any
 
 import pytest
 
-from pyodcr.lifecycle.operations import Stage
-from pyodcr.linux import cgroups
 from tests.integration.conftest import RUNTIMES
 from tests.support.archives import Entries, edit, podmans, settings, unpacked
 from tests.support.box import COUNTER, Box, files_left, wait_for
@@ -28,7 +26,6 @@ from tests.support.checkpoints import (
     Counter,
     administrators_script,
     assert_undisturbed,
-    at,
     operations,
     start_counter,
     whole_box,
@@ -455,30 +452,31 @@ def test_killed_while_criu_restores(box: Box, tree: Path, tmp_path: Path) -> Non
     counter = start_counter(box, tree)
     archive = tmp_path / "c.tar.zst"
     box.run("checkpoint", "-e", archive, "c")
-    with blocked_restore(counter, "c") as command:
-        command.kill()
-    assert box.inspect("c")["State"]["Checkpointed"] is True
-    box.run("restore", "c")
+    with killed_restore(counter, "c"):
+        assert box.inspect("c")["State"]["Checkpointed"] is True
+        box.run("restore", "c")
     counter.moves()
     box.run("rm", "-f", "-t", "0", "c")
-    with blocked_restore(counter, "-i", archive) as command:
-        command.kill()
-    box.run("restore", "-i", archive)
+    with killed_restore(counter, "-i", archive):
+        box.run("restore", "-i", archive)
     counter.moves()
 
 
 @contextmanager
-def blocked_restore(counter: Counter, *words: str | Path) -> Iterator[subprocess.Popen[bytes]]:
-    """A restore that stands still when all processes are back, and none of them runs yet."""
-    block = 'test "$CRTOOLS_SCRIPT_ACTION" != post-restore || while test -e "$0"; do sleep 0.02; done'
+def killed_restore(counter: Counter, *words: str | Path) -> Iterator[None]:
+    """All processes are back, and none of them runs yet: there the first CRIU stands still, and its pyodcr is dead."""
+    block = """
+        test "$CRTOOLS_SCRIPT_ACTION" = post-restore || exit 0
+        mkdir "$0.reached" || exit 0
+        while test -e "$0"; do sleep 0.02; done
+    """
     with administrators_script(counter.box.runtime, block) as script:
         with counter.box.popen("restore", *words) as command:
             try:
-                wait_for(lambda: at(counter.box, Stage.RESTORING), "the restore")
-                wait_for(lambda: cgroups.processes(f"/pyodcr/{counter.id}"), "its processes")
-                yield command
+                wait_for(Path(f"{script}.reached").exists, "CRIU")
             finally:
                 command.kill()
+        yield
         script.unlink()
 
 

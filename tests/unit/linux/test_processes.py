@@ -53,13 +53,14 @@ def test_families_are_killed_whole() -> None:
         watch = [os.pidfd_open(pid) for pid in (parent, child)]
         processes.kill_families([parent])
         for fd in watch:
-            assert select.select([fd], [], [], 10)[0]
+            assert select.select([fd], [], [], 0)[0], "it is dead already"
             os.close(fd)
 
 
 def test_neither_we_nor_everybody_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:
     killed: list[int] = []
     monkeypatch.setattr(os, "kill", lambda pid, _: killed.append(pid))
+    monkeypatch.setattr(processes, "DEATH_S", 0.0)
     with family("x") as (parent, child):
         processes.kill_families([0, 1, os.getpid()])
         assert {parent, child} <= set(killed)
@@ -67,3 +68,11 @@ def test_neither_we_nor_everybody_is_killed(monkeypatch: pytest.MonkeyPatch) -> 
         killed.clear()
         processes.kill_families([0, 1])
         assert killed == []
+
+
+def test_processes_by_the_name_of_their_program() -> None:
+    with subprocess.Popen(["cat"], stdin=subprocess.PIPE) as child:
+        assert child.pid in processes.named("cat")
+        child.kill()
+        os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
+        assert child.pid not in processes.named("cat"), "a zombie does nothing any more"
