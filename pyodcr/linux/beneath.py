@@ -56,6 +56,36 @@ def directory(root: int, path: str) -> Iterator[int]:
         os.close(fd)
 
 
+class Directories:
+    """Those beneath ``root``, a descriptor that is closed with this; the last one stays open, for more in it."""
+
+    def __init__(self, root: int) -> None:
+        self._root = root
+        self._path = ""
+        self._fd = root
+
+    def __enter__(self) -> Directories:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._leave()
+        os.close(self._root)
+
+    def open(self, path: str) -> int:
+        """A descriptor of the directory ``path`` (``""``: the root), until the next one is asked for."""
+        if path != self._path:
+            self._leave()
+            if path:
+                self._fd = open_fd(self._root, path, os.O_RDONLY | os.O_DIRECTORY)
+                self._path = path
+        return self._fd
+
+    def _leave(self) -> None:
+        if self._fd != self._root:
+            os.close(self._fd)
+        self._fd, self._path = self._root, ""
+
+
 def stat(root: int, path: str) -> os.stat_result:
     """What ``path`` itself is; a symbolic link at its end is one, not what it points to."""
     fd = open_fd(root, path, os.O_PATH | os.O_NOFOLLOW)

@@ -186,6 +186,10 @@ def test_any_history_travels(scratch: Path, before: list[History], history: Hist
         unpack.remove(copy.merged, names.deleted, keep=names.names)
         assert snapshot(copy.merged) == expected
 
+    with overlay(place / "at-once", lowers) as copy:
+        unpack.tar(io.BytesIO(data), copy.merged, deleted=names.deleted)
+        assert snapshot(copy.merged) == expected
+
     with overlay(place / "podman", lowers) as copy:
         untar_as_podman(data, copy.merged)
         for deleted in names.deleted:

@@ -414,7 +414,7 @@ def test_deleted_files_go(place: Path) -> None:
     assert sorted(str(path.relative_to(place)) for path in place.rglob("*")) == ["d", "d/new", "d/old", "other"]
 
 
-@pytest.mark.parametrize("first", ["remove", "tar"])
+@pytest.mark.parametrize("first", ["remove", "tar", "at once"])
 def test_a_directory_that_was_made_again_keeps_what_the_tar_brings(place: Path, first: str) -> None:
     """Podman 5.4 says ``["/d"]`` of a directory that was removed and made again, and has its new content in the tar."""
     root, spool = place / "root", place / "changes.tar"
@@ -423,12 +423,14 @@ def test_a_directory_that_was_made_again_keeps_what_the_tar_brings(place: Path, 
     spool.write_bytes(archive(file("d/new", b"brought"), file("d/sub/new", b"brought")).getvalue())
     names = unpack.names(spool)
     assert names == {"d/new", "d/sub/new"}
-    steps: list[Callable[[], object]] = [
-        lambda: unpack.remove(root, ["/d"], keep=names),
-        lambda: unpack.tar(io.BytesIO(spool.read_bytes()), root),
-    ]
-    for step in steps if first == "remove" else reversed(steps):
-        step()
+    steps: dict[str, Callable[[], object]] = {
+        "remove": lambda: unpack.remove(root, ["/d"], keep=names),
+        "tar": lambda: unpack.tar(io.BytesIO(spool.read_bytes()), root),
+        "at once": lambda: unpack.tar(io.BytesIO(spool.read_bytes()), root, deleted=["/d"]),
+    }
+    steps[first]()
+    if first != "at once":
+        steps["tar" if first == "remove" else "remove"]()
     found = sorted(str(path.relative_to(root)) for path in root.rglob("*"))
     assert found == ["d", "d/new", "d/sub", "d/sub/new", "link", "other"]
     assert (root / "d" / "sub" / "new").read_bytes() == b"brought"
@@ -440,8 +442,10 @@ def test_a_list_of_deleted_files_that_names_no_file_inside_is_invalid(place: Pat
     root.mkdir()
     make_deletable(root)
     (place / "outside").touch()
-    with pytest.raises(ArchiveInvalid):
+    with pytest.raises(ArchiveInvalid, match=r"^deleted\.files is invalid"):
         unpack.remove(root, [path])
+    with pytest.raises(ArchiveInvalid, match=r"^deleted\.files is invalid"):
+        unpack.tar(archive(), root, deleted=[path])
     assert (root / "other").exists()
     assert (place / "outside").exists()
 

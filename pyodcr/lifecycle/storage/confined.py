@@ -1,13 +1,14 @@
 """The process that unpacks and removes: chrooted into the target, so no name in an archive can mean a place outside.
 
 Started by :mod:`unpack`. A descriptor holds the request (JSON), one of the first two; standard input is the tar;
-standard output takes the answer (JSON), one of the last three:
+standard output takes the answer (JSON), one of the last four:
 
-    {"target": "/path", "remove": ["/path", ...], "keep": ["name", ...]}
-    {"target": "/path", "layer": false, "entries": null, "size_bytes": null}
+    {"target": "/path", "deleted": ["/path", ...], "keep": ["name", ...]}
+    {"target": "/path", "deleted": ["/path", ...], "layer": false, "entries": null, "size_bytes": null}
 
     {"entries": 7, "size_bytes": 4096, "unsupported_xattrs": 0}
     {"invalid": "it is cut short"}              the archive's fault
+    {"invalid_list": "it names the root"}       that of its list of deleted files
     {"errno": 28, "at": "usr/bin/env"}          the kernel's; ``at`` is null if it was before the first entry
 
 Everything is imported before the chroot: afterwards a module, like any other file, would be the archive's.
@@ -21,7 +22,7 @@ import sys
 from typing import Any
 
 from pyodcr.lifecycle.storage.extract import Extraction, Limits
-from pyodcr.lifecycle.storage.removal import remove_deleted
+from pyodcr.lifecycle.storage.removal import Deletions
 from pyodcr.lifecycle.storage.tar import TarInvalid
 from pyodcr.lifecycle.storage.tar_reader import TarReader
 
@@ -39,7 +40,11 @@ def _answer(request: dict[str, Any]) -> dict[str, Any]:
         _enter(request["target"])
     except OSError as error:
         return {"errno": error.errno, "at": None}
-    return _remove(request) if "remove" in request else _extract(request)
+    try:
+        deletions = Deletions(request["deleted"])
+    except TarInvalid as error:
+        return {"invalid_list": str(error)}
+    return _remove(deletions, request["keep"]) if "keep" in request else _extract(deletions, request)
 
 
 def _enter(target: str) -> None:
@@ -50,21 +55,20 @@ def _enter(target: str) -> None:
     sys.meta_path.clear()
 
 
-def _remove(request: dict[str, Any]) -> dict[str, Any]:
+def _remove(deletions: Deletions, keep: list[str]) -> dict[str, Any]:
+    for name in keep:
+        deletions.keep(name)
     try:
-        root = os.open(".", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-        remove_deleted(root, request["remove"], request["keep"])
-    except TarInvalid as error:
-        return {"invalid": str(error)}
+        deletions.carry_out(os.open(".", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC))
     except OSError as error:
         return {"errno": error.errno, "at": error.filename}
     return {}
 
 
-def _extract(request: dict[str, Any]) -> dict[str, Any]:
+def _extract(deletions: Deletions, request: dict[str, Any]) -> dict[str, Any]:
     limits = Limits(request["entries"], request["size_bytes"])
     source = os.fdopen(0, "rb", buffering=_BUFFER_BYTES)
-    extraction = Extraction(TarReader(source), limits, layer=request["layer"])
+    extraction = Extraction(TarReader(source), limits, deletions, layer=request["layer"])
     try:
         extraction.run()
         while source.read(_BUFFER_BYTES):  # zeros up to a full tape record: whoever writes them must not meet EPIPE

@@ -14,7 +14,7 @@ from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from typing import TypeVar
 
-from pyodcr.lifecycle.storage.removal import remove_tree
+from pyodcr.lifecycle.storage.removal import Deletions, remove_tree
 from pyodcr.lifecycle.storage.tar import Entry, Kind, TarInvalid
 from pyodcr.lifecycle.storage.tar_reader import TarReader
 from pyodcr.linux import beneath, xattrs
@@ -39,20 +39,23 @@ class Limits:
 
 
 class Extraction:
-    """One tar being unpacked; ``layer``: as a lower directory of an overlay, whiteouts in overlayfs's own form.
+    """One tar being unpacked, and what a list says was deleted removed.
+
+    ``layer``: as a lower directory of an overlay, whiteouts in overlayfs's own form.
 
     It works in the directory of each entry, whose own name is then all that the kernel has to look up: entries of one
     directory mostly follow each other, and a path may be longer than the kernel takes.
     ``at`` is the entry under work, for the error message.
     """
 
-    def __init__(self, reader: TarReader, limits: Limits, *, layer: bool) -> None:
+    def __init__(self, reader: TarReader, limits: Limits, deletions: Deletions, *, layer: bool) -> None:
         self.at = "."
         self.entries = 0
         self.size_bytes = 0
         self.unsupported_xattrs = 0
         self._reader = reader
         self._limits = limits
+        self._deletions = deletions
         self._layer = layer
         self._root = os.open(".", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
         self._directory = ""
@@ -63,12 +66,15 @@ class Extraction:
         for entry in self._reader:
             self.at = entry.name
             self._count(entry)
+            self._deletions.keep(entry.name)
             directory, _, name = entry.name.rpartition("/")
             if self._layer and name.startswith(WHITEOUT):
                 self._whiteout(directory, name)
             elif not (self._layer and entry.name == "." and entry.kind is Kind.DIRECTORY):  # see layers.ROOT_MODE
                 self._enter(directory)
                 self._place(entry, name)
+        self.at = "."
+        self._deletions.carry_out(self._root)
         for path, mtime_ns in self._directory_mtimes.items():
             # Only now, after all that was put in; what was replaced later by something else is no directory any more.
             with suppress(FileNotFoundError, NotADirectoryError):

@@ -19,9 +19,9 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from errno import ELOOP, ENOENT, ENOTDIR, ENXIO
-from itertools import groupby
+from itertools import groupby, pairwise
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 from pyodcr.errors import SystemFailed
 from pyodcr.lifecycle.storage import tar
@@ -58,13 +58,17 @@ class SupportsWrite(Protocol):
     def write(self, data: bytes, /) -> object: ...
 
 
+# Of an entry: all that precedes its data, its name, and where in the file the data lies.
+_Packed: TypeAlias = tuple[bytes, str, tuple[Segment, ...]]
+
+
 @dataclass(frozen=True, slots=True)
 class Plan:
     """What :func:`scan` saw below ``root``; ``size`` is the whole stream's in bytes, its end included."""
 
     root: Path
     size: int
-    entries: Ledger[Entry] = field(repr=False)
+    entries: Ledger[_Packed] = field(repr=False)
 
     def write(self, sink: SupportsWrite, progress: Callable[[int], None] | None = None) -> None:
         """Write exactly ``size`` bytes; ``progress`` is told of each piece, in bytes.
@@ -74,13 +78,11 @@ class Plan:
         """
         output = _Output(sink, progress)
         changed = []
-        with _opened(self.root) as root:
-            for entry in self.entries:
-                output.write(tar.header(entry))
-                if entry.data_bytes:
-                    if not _copy(root, self.root, entry, output):
-                        changed.append(entry.name)
-                    output.write(bytes(tar.padding(entry.data_bytes)))
+        with _opened(self.root) as directories:
+            for header, name, data in self.entries:
+                output.write(header)
+                if data and not _copy(directories, self.root, name, data, output):
+                    changed.append(name)
         output.write(tar.END)
         output.flush()
         if changed:
@@ -93,22 +95,24 @@ def scan(root: Path, names: Iterable[str] | None = None) -> Plan:
     Links are followed nowhere below ``root``. Raises :class:`SystemFailed`; ``archive-source-changed`` where
     one of ``names`` is not there.
     """
-    entries: Ledger[Entry] = Ledger()
+    entries: Ledger[_Packed] = Ledger()
     size = len(tar.END)
-    with _opened(root) as fd:
-        scanner = _Scanner(root, fd, by_name=names is not None)
+    with _opened(root) as directories:
+        scanner = _Scanner(root, directories, by_name=names is not None)
         for entry in scanner.everything() if names is None else scanner.exactly(names):
-            entries.append(entry)
-            size += len(tar.header(entry)) + entry.data_bytes + tar.padding(entry.data_bytes)
+            header = tar.header(entry)
+            stored = entry.data_bytes
+            entries.append((header, entry.name, entry.data if stored else ()))
+            size += len(header) + stored + tar.padding(stored)
     return Plan(root, size, entries)
 
 
 class _Scanner:
     """Turns what lies below a root into entries; remembers where each hard-linked file was met first."""
 
-    def __init__(self, root: Path, fd: int, *, by_name: bool) -> None:
+    def __init__(self, root: Path, directories: beneath.Directories, *, by_name: bool) -> None:
         self.root = root
-        self.fd = fd
+        self.directories = directories
         self.by_name = by_name
         self.first_names: dict[tuple[int, int], str] = {}
 
@@ -130,11 +134,11 @@ class _Scanner:
 
     def _entries(self, directory: str, names: Iterable[str] | None = None) -> Iterator[Entry]:
         try:
-            with beneath.directory(self.fd, directory or ".") as fd:
-                for name in sorted(os.listdir(fd)) if names is None else names:
-                    entry = self._look(fd, directory, name)
-                    if entry is not None:
-                        yield entry
+            fd = self.directories.open(directory)
+            for name in sorted(os.listdir(fd)) if names is None else names:
+                entry = self._look(fd, directory, name)
+                if entry is not None:
+                    yield entry
         except OSError as error:
             self._unreadable(directory, error)
 
@@ -196,10 +200,12 @@ def _segments(fd: int, name: str, size: int) -> tuple[Segment, ...] | None:
         while (start := _next_data(file, position, size)) < size:
             position = min(os.lseek(file, start, os.SEEK_HOLE), size)
             found.append((start, position - start))
-            if len(found) > _MAX_SEGMENTS:
-                return None
+            if len(found) >= 2 * _MAX_SEGMENTS:
+                found = _joined(found)
     finally:
         os.close(file)
+    if len(found) > _MAX_SEGMENTS:
+        found = _joined(found)
     if size - sum(length for _, length in found) < _WORTHWHILE_HOLES_BYTES:
         return None
     if any(length % tar.BLOCK for _, length in found[:-1]):  # GNU tar begins a block for each, others do not
@@ -207,6 +213,22 @@ def _segments(fd: int, name: str, size: int) -> tuple[Segment, ...] | None:
     if position < size:
         found.append((size, 0))  # GNU tar's way to say that the file ends in a hole
     return tuple(found)
+
+
+def _joined(segments: list[Segment]) -> list[Segment]:
+    """As few as a map may have: the narrowest holes between them are taken for data."""
+    holes = sorted(start - sum(before) for before, (start, _) in pairwise(segments))
+    too_many = len(segments) - _MAX_SEGMENTS
+    narrow = holes[too_many - 1]
+    found = segments[:1]
+    for start, length in segments[1:]:
+        first, extent = found[-1]
+        if too_many and start - first - extent <= narrow:
+            found[-1] = (first, start + length - first)
+            too_many -= 1
+        else:
+            found.append((start, length))
+    return found
 
 
 def _next_data(file: int, position: int, size: int) -> int:
@@ -218,28 +240,33 @@ def _next_data(file: int, position: int, size: int) -> int:
         raise
 
 
-def _copy(root_fd: int, root: Path, entry: Entry, output: _Output) -> bool:
-    """Write an entry's data, exactly as long as promised; False if zeros stand for some that is gone."""
+def _copy(directories: beneath.Directories, root: Path, path: str, data: tuple[Segment, ...], output: _Output) -> bool:
+    """Write a file's data and the padding, exactly as long as promised; False if zeros stand for some that is gone."""
+    directory, _, name = path.rpartition("/")
     try:
-        file = beneath.open_fd(root_fd, entry.name, _READ)
+        file = os.open(name, _READ, dir_fd=directories.open(directory))
     except OSError as error:
         if error.errno not in (*_GONE, ENXIO):
-            raise failed("read", root / entry.name, error) from error
-        output.zeros(entry.data_bytes)
+            raise failed("read", root / path, error) from error
+        stored = sum(length for _, length in data)
+        output.zeros(stored + tar.padding(stored))
         return False
     try:
         whole = stat.S_ISREG(os.fstat(file).st_mode)
-        for offset, length in entry.data:
+        stored = 0
+        for offset, length in data:
+            stored += length
             end = offset + length
             while whole and offset < end:
                 try:
                     chunk = os.pread(file, min(_CHUNK_BYTES, end - offset), offset)
                 except OSError as error:
-                    raise failed("read", root / entry.name, error) from error
+                    raise failed("read", root / path, error) from error
                 output.write(chunk)
                 offset += len(chunk)
                 whole = bool(chunk)
             output.zeros(end - offset)
+        output.zeros(tar.padding(stored))
         return whole
     finally:
         os.close(file)
@@ -254,6 +281,10 @@ class _Output:
         self._gathered = bytearray()
 
     def write(self, data: bytes) -> None:
+        if len(data) >= _FLUSH_BYTES:
+            self.flush()
+            self._pass_on(data)
+            return
         self._gathered += data
         if len(self._gathered) >= _FLUSH_BYTES:
             self.flush()
@@ -265,23 +296,25 @@ class _Output:
             size -= piece
 
     def flush(self) -> None:
-        data = bytes(self._gathered)
-        self._gathered.clear()
+        if self._gathered:
+            data = bytes(self._gathered)
+            self._gathered.clear()
+            self._pass_on(data)
+
+    def _pass_on(self, data: bytes) -> None:
         self._sink.write(data)
         if self._progress is not None:
             self._progress(len(data))
 
 
 @contextmanager
-def _opened(root: Path) -> Iterator[int]:
+def _opened(root: Path) -> Iterator[beneath.Directories]:
     try:
         fd = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     except OSError as error:
         raise failed("read", root, error) from error
-    try:
-        yield fd
-    finally:
-        os.close(fd)
+    with beneath.Directories(fd) as directories:
+        yield directories
 
 
 def _changed(path: Path, *, files: int = 1) -> SystemFailed:

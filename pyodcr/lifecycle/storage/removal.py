@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 from pyodcr.lifecycle.storage.tar import TarInvalid
@@ -13,31 +13,43 @@ from pyodcr.lifecycle.storage.tar_reader import clean_name
 from pyodcr.linux import beneath
 
 
-def remove_deleted(root: int, paths: Iterable[str], keep: Collection[str]) -> None:
-    """Remove ``paths`` below ``root``, a directory's descriptor.
+class Deletions:
+    """The paths on a checkpoint's list, and what of it a tar brings.
 
-    ``keep`` are the names a tar brings. Podman's list names a directory that was removed *and made again*, with its new
-    content in the tar: of such a one goes only what the tar does not bring. A path through a symbolic
-    link is passed over: it does not name what was deleted.
-
-    A directory that loses something keeps its time: it is the checkpoint's, if the tar came before; if it comes yet,
-    it brings that.
+    Podman's list names a directory that was removed *and made again*, with its new content in the tar: of such a
+    one goes only what the tar does not bring. Raises :class:`TarInvalid` where the list names no file.
     """
-    kept = {ancestor for name in keep for ancestor in _with_ancestors(name)}
-    for path in paths:
-        pending = [clean_name(_encoded(path))]
-        if pending == ["."]:
+
+    def __init__(self, paths: Iterable[str]) -> None:
+        self._names = dict.fromkeys(clean_name(_encoded(path)) for path in paths)
+        if "." in self._names:
             raise TarInvalid("it names the root")
-        while pending:
-            name = pending.pop()
-            found = _stat(root, name)
-            if found is None:
-                continue
-            if name not in kept:
-                _remove_in_passing(root, name)
-            elif stat.S_ISDIR(found.st_mode):
-                with beneath.directory(root, name) as fd:
-                    pending += [f"{name}/{child}" for child in os.listdir(fd)]
+        self._kept: set[str] = set()
+
+    def keep(self, name: str) -> None:
+        """A tar brings ``name``: it stays, with the directories it is in."""
+        above = _with_ancestors(name) if self._names else ()
+        if any(each in self._names for each in above):
+            self._kept.update(_with_ancestors(name))
+
+    def carry_out(self, root: int) -> None:
+        """Remove them below ``root``, a directory's descriptor. What is not there is fine.
+
+        A path through a symbolic link is passed over: it does not name what was deleted. A directory that loses
+        something keeps its time: it is the checkpoint's, if the tar came before; if it comes yet, it brings that.
+        """
+        for path in self._names:
+            pending = [path]
+            while pending:
+                name = pending.pop()
+                found = _stat(root, name)
+                if found is None:
+                    continue
+                if name not in self._kept:
+                    _remove_in_passing(root, name)
+                elif stat.S_ISDIR(found.st_mode):
+                    with beneath.directory(root, name) as fd:
+                        pending += [f"{name}/{child}" for child in os.listdir(fd)]
 
 
 def remove_tree(root: int, path: str) -> None:
@@ -96,7 +108,7 @@ def _stat(root: int, path: str) -> os.stat_result | None:
         raise
 
 
-def _with_ancestors(name: str) -> Iterable[str]:
+def _with_ancestors(name: str) -> Iterator[str]:
     while name:
         yield name
-        name = os.path.dirname(name)
+        name = name.rpartition("/")[0]

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
+from functools import lru_cache
 from typing import Protocol
 
 from pyodcr.lifecycle.storage.tar import (
@@ -21,6 +22,7 @@ from pyodcr.lifecycle.storage.tar import (
     Kind,
     Segment,
     TarInvalid,
+    checksum,
     padding,
 )
 
@@ -99,9 +101,7 @@ class TarReader:
         size = _number(block[124:136], "size", _MAX_SIZE)
         if size > budget:
             raise TarInvalid(f"the headers of an entry are over {MAX_EXTENDED_BYTES} bytes")
-        data = self._exactly(size)
-        self._exactly(padding(size))
-        return data
+        return self._exactly(size + padding(size))[:size]
 
     def _entry(self, block: bytes, records: _Records) -> Entry:
         values = records.values
@@ -248,7 +248,10 @@ def clean_name(raw: bytes) -> str:
 def _check(block: bytes) -> None:
     """The checksum; some old programs added signed bytes."""
     stated = _number(block[148:156], "checksum", _MAX_SIZE)
-    unsigned = sum(block) - sum(block[148:156]) + 8 * 0x20
+    blank = b"%b        %b" % (block[:148], block[156:])
+    if stated == checksum(blank):
+        return
+    unsigned = sum(blank)
     if stated == unsigned:
         return
     above = sum(1 for byte in block[:148] + block[156:] if byte > 0x7F)
@@ -302,6 +305,7 @@ def _number(field: bytes, what: str, limit: int) -> int:
     return value
 
 
+@lru_cache(maxsize=256)  # most files of an archive are alike
 def _signed(field: bytes) -> int:
     """Octal digits; or, where the first bit is set, the rest as a binary number (GNU)."""
     if field[0] & 0x80:

@@ -28,6 +28,7 @@ from pyodcr.linux.files import failed
 log = logging.getLogger(__name__)
 
 _CHUNK_BYTES = 1 << 20
+_LIST = "deleted.files"
 
 # Neither the environment (-I) nor installed packages (-S) have a say in what the child runs; it starts in 30 ms.
 _START = (
@@ -68,6 +69,7 @@ def tar(
     source: Source | int,
     target: Path,
     *,
+    deleted: Sequence[str] = (),
     layer: bool = False,
     name: str = "the tar archive",
     invalid: type[PyodcrError] = ArchiveInvalid,
@@ -76,11 +78,18 @@ def tar(
 ) -> Unpacked:
     """Unpack a decompressed tar, a stream or a descriptor, into an existing directory.
 
-    ``layer``: as a lower directory of an overlay, OCI whiteouts in overlayfs's form. ``name`` is how errors call it.
+    ``deleted`` are paths to remove there, a checkpoint's deleted files, unless the tar brings them. ``layer``: as
+    a lower directory of an overlay, OCI whiteouts in overlayfs's form. ``name`` is how errors call it.
     Raises ``invalid`` if it is damaged, cut short, impossible or beyond a limit; :class:`SystemFailed`
     (``no-space`` if that is it) when the kernel cannot; what reading ``source`` raises.
     """
-    request = {"target": str(target), "layer": layer, "entries": max_entries, "size_bytes": max_bytes}
+    request = {
+        "target": str(target),
+        "deleted": list(deleted),
+        "layer": layer,
+        "entries": max_entries,
+        "size_bytes": max_bytes,
+    }
     with _child(request, source if isinstance(source, int) else subprocess.PIPE) as child:
         if not isinstance(source, int):
             _feed(source, child)
@@ -95,7 +104,6 @@ def remove(
     paths: Sequence[str],
     *,
     keep: Collection[str] = (),
-    name: str = "deleted.files",
     invalid: type[PyodcrError] = ArchiveInvalid,
 ) -> None:
     """Remove ``paths``, a checkpoint's deleted files, below ``root``; what is not there is fine.
@@ -105,8 +113,8 @@ def remove(
     """
     if not paths:
         return
-    with _child({"target": str(root), "remove": list(paths), "keep": list(keep)}, subprocess.DEVNULL) as child:
-        _answer(child, root, name, invalid)
+    with _child({"target": str(root), "deleted": list(paths), "keep": list(keep)}, subprocess.DEVNULL) as child:
+        _answer(child, root, _LIST, invalid)
 
 
 def names(path: Path, *, invalid: type[PyodcrError] = ArchiveInvalid) -> frozenset[str]:
@@ -155,6 +163,8 @@ def _answer(child: subprocess.Popen[bytes], target: Path, name: str, invalid: ty
         ) from None
     if sentence := answer.get("invalid"):
         raise invalid(f"{name} is invalid: {sentence}", path=str(target))
+    if sentence := answer.get("invalid_list"):
+        raise invalid(f"{_LIST} is invalid: {sentence}", path=str(target))
     if number := answer.get("errno"):
         error = OSError(number, os.strerror(number))
         if answer["at"] is None:

@@ -94,14 +94,17 @@ def test_holes_are_not_written(tree: Path) -> None:
         assert content(archive, "holes") == bytes(10 << 20) + b"end"
 
 
-def test_a_file_of_crumbs_is_taken_whole(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("distances", [[1] * 30, [1] * 9 + [40, 1, 1, 40], [3, 2, 1, 40, 40]])
+def test_of_too_many_holes_the_widest_are_kept(
+    tree: Path, monkeypatch: pytest.MonkeyPatch, distances: list[int]
+) -> None:
     monkeypatch.setattr(pack, "_MAX_SEGMENTS", 3)
     with (tree / "holes").open("wb") as stream:
-        for index in range(5):
-            stream.seek(index << 17)
+        for distance in [0, *distances]:
+            stream.seek(distance << 17, os.SEEK_CUR)
             stream.write(b"crumb")
     plan = pack.scan(tree, ["holes"])
-    assert plan.size > 4 << 17
+    assert plan.size < (sum(sorted(distances)[:-2]) + 1) << 17
     with written(plan) as archive:
         assert content(archive, "holes") == (tree / "holes").read_bytes()
 
