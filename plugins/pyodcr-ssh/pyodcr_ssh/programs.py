@@ -54,6 +54,7 @@ part=$directory$temporary
 syncer=
 trap 'exit 1' HUP INT PIPE TERM
 trap 'rm -f "$part"; [ -z "$syncer" ] || kill "$syncer" 2>/dev/null' EXIT
+fail() { rm -f "$part"; say failed "$1"; exit 1; }
 said=$( (set -C; : >"$part") 2>&1) || fail "$said"
 said=$(dd if=/dev/zero of="$part" bs=4096 count=1 conv=fsync 2>&1) || fail "$said"
 say ready "$part" "$(identity "$part")"
