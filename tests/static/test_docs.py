@@ -11,7 +11,7 @@ import pytest
 from tests.static import commandlines, errorcodes
 
 ROOT = Path(__file__).resolve().parents[2]
-PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *ROOT.glob("plugins/*/*.md")])
 LINK = re.compile(r"\[[^]]*\]\(([^)\s]+)\)")
 CODE_CELL = re.compile(r"`([a-z0-9-]+)`")
 

@@ -10,20 +10,24 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).resolve().parents[2] / "pyodcr"
+PLUGINS = sorted(path for path in PACKAGE.parent.glob("plugins/*/*") if (path / "__init__.py").exists())
 # from the ground up; a module may import from its own layer and from those before it
 LAYERS = (
     ("pyodcr", "pyodcr.errors", "pyodcr.process", "pyodcr.jsonio", "pyodcr.config", "pyodcr.plugins"),
     ("pyodcr.linux",),
     ("pyodcr.lifecycle",),
     ("pyodcr.checkpoint",),
+    tuple(path.name for path in PLUGINS),
     ("pyodcr.engine",),
     ("pyodcr.cli", "pyodcr.__main__"),
 )
-FILES = sorted(PACKAGE.rglob("*.py"))
+ROOTS = {member.partition(".")[0] for members in LAYERS for member in members}
+FILES = sorted(path for package in (PACKAGE, *PLUGINS) for path in package.rglob("*.py"))
 
 
 def module(path: Path) -> str:
-    name = ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts)
+    root = next(package.parent for package in (PACKAGE, *PLUGINS) if package in path.parents)
+    name = ".".join(path.relative_to(root).with_suffix("").parts)
     return name.removesuffix(".__init__")
 
 
@@ -60,7 +64,7 @@ def test_imports_run_downward(path: Path) -> None:
     upward = [
         f"line {line}: {name}"
         for line, name in imported(path)
-        if name.partition(".")[0] == "pyodcr" and layer(name) > own
+        if name.partition(".")[0] in ROOTS and layer(name) > own
     ]
     assert not upward, f"{module(path)} imports from above itself: {', '.join(upward)}"
 
