@@ -2,7 +2,7 @@
 
     config.dump  spec.dump              the container is made of them, its file systems are mounted: there are places
     network.status  deleted.files       read
-    checkpoint/*  pre-checkpoint/*      staging, for CRIU
+    checkpoint/*  pre-checkpoint/*      put on a shelf for CRIU (:mod:`.shelf`)
     rootfs-diff.tar  volumes/NAME.tar   unpacked where they belong; the first of them needs deleted.files before it
     devshm-checkpoint.tar  ctr.log      as well
 
@@ -18,7 +18,7 @@ from collections.abc import Callable, Collection, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, cast
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeAlias, cast
 
 from pyodcr import jsonio
 from pyodcr.checkpoint import capture
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from pyodcr.checkpoint.archive.entry import Entry
     from pyodcr.checkpoint.destinations.base import Destination
     from pyodcr.checkpoint.options import Progress
+    from pyodcr.checkpoint.shelf import Shelf
     from pyodcr.lifecycle.storage.tar_reader import Source
 
 IMAGES = (capture.IMAGES, names.PRE_CHECKPOINT)
@@ -55,27 +56,24 @@ class Places:
     volumes: Mapping[str, Path] = field(default_factory=dict)
 
 
+Begin: TypeAlias = Callable[[Mapping[str, Any], Mapping[str, Any]], Places]
+
+
 class Receiver:
     """Takes the entries of one archive, in any order.
 
     ``begin`` is called once with config.dump and spec.dump, makes the container and says where its parts go.
-    CRIU's images come to lie in ``staging / "checkpoint"``, what has to wait in ``waiting``.
+    CRIU's images go to ``shelf``, what has to wait to the directory ``waiting``.
     """
 
-    def __init__(
-        self, begin: Callable[[Mapping[str, Any], Mapping[str, Any]], Places], *, staging: Path, waiting: Path
-    ) -> None:
+    def __init__(self, begin: Begin, *, shelf: Shelf, waiting: Path) -> None:
         self._begin = begin
-        self._staging = files.make_directory(staging)
+        self._shelf = shelf
         self._waiting_room = files.make_directory(waiting)
         self._documents: dict[str, Any] = {}
         self._places: Places | None = None
         self._waiting: list[str] = []
         self._ended = False
-
-    @property
-    def images(self) -> Path:
-        return self._staging / capture.IMAGES
 
     @property
     def network_status(self) -> Mapping[str, Any] | None:
@@ -90,7 +88,7 @@ class Receiver:
             self._documents[entry.name] = _DOCUMENTS[entry.name](text.decode(errors="surrogateescape"), entry.name)
             self._go_on()
         elif (directory or entry.name) in IMAGES:
-            extract_to(entry, self._staging)
+            self._shelf.put(entry)
         elif entry.name not in PARTS and directory != capture.VOLUMES:
             return
         elif self._is_ready(entry.name):
@@ -106,7 +104,7 @@ class Receiver:
         rootfs = self._target(capture.ROOTFS)
         if rootfs is not None:
             self._remove_deleted(rootfs)
-        if not (self.images / LAST_IMAGE).is_file():
+        if not (self._shelf.images / LAST_IMAGE).is_file():
             raise ArchiveInvalid(
                 f"the archive holds no complete checkpoint: {capture.IMAGES}/{LAST_IMAGE} is missing",
                 code="archive-incomplete",

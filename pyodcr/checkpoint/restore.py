@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping
 from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 from pyodcr import jsonio
 from pyodcr.checkpoint import capture, preflight, stats
@@ -25,7 +25,8 @@ from pyodcr.checkpoint.destinations import registry
 from pyodcr.checkpoint.hook import write_configuration
 from pyodcr.checkpoint.importing import import_container, without_static
 from pyodcr.checkpoint.options import Outcome, Progress, RestoreOptions, Warn, no_progress, no_warning
-from pyodcr.checkpoint.receiving import LAST_IMAGE, Places, Receiver, network_status, receive
+from pyodcr.checkpoint.receiving import LAST_IMAGE, Begin, Places, Receiver, network_status, receive
+from pyodcr.checkpoint.shelf import Shelf
 from pyodcr.checkpoint.undertaking import Undertaking
 from pyodcr.errors import ArchiveInvalid, NotFound, PyodcrError, RuntimeFailed, WrongState
 from pyodcr.lifecycle import prepare, recovery, restored
@@ -47,8 +48,6 @@ LOGS = (stats.DUMP_LOG, stats.RESTORE_LOG, stats.STATS_DUMP, stats.STATS_RESTORE
 
 # CRIU frees what it has read: memory is not needed twice. Never for images that are the only ones.
 THROW_AWAY = ("auto-dedup",)
-
-Begin: TypeAlias = Callable[[Mapping[str, Any], Mapping[str, Any]], Places]
 
 
 def restore(ctx: Context, ref: str, options: RestoreOptions, progress: Progress = no_progress) -> Outcome:
@@ -206,9 +205,10 @@ class _Restore:
         return memory
 
     def _receive(self, archive: Destination, begin: Begin, progress: Progress) -> _Memory:
-        receiver = Receiver(begin, staging=self.own.staging, waiting=self.own.staging)
+        shelf = Shelf(self.own.staging, self.ctx.config.checkpoint.staging)
+        receiver = Receiver(begin, shelf=shelf, waiting=self.own.staging)
         self.content_bytes = receive(archive, receiver, progress)
-        return _Memory(receiver.images, receiver.network_status)
+        return _Memory(shelf.images, receiver.network_status)
 
     # --- the container ----------------------------------------------------------------------
 

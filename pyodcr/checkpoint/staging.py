@@ -72,7 +72,7 @@ def choose(wish: Staging, room: Room, need_bytes: int, *, kept: bool) -> Choice:
         return Choice(Medium.DISK, "the images are kept")
     if wish is Staging.DISK:
         return Choice(Medium.DISK, "the configuration says so")
-    free, whose = _free(room)
+    free, whose = free_bytes(room)
     need = need_bytes + BESIDE_BYTES
     if need + need_bytes // 8 <= free:
         return Choice(Medium.MEMORY, f"{_mib(free)} of memory are free", min(free, need + need_bytes // 4))
@@ -86,7 +86,7 @@ def choose(wish: Staging, room: Room, need_bytes: int, *, kept: bool) -> Choice:
     return Choice(Medium.DISK, why)
 
 
-def _free(room: Room) -> tuple[int, str]:
+def free_bytes(room: Room) -> tuple[int, str]:
     """The memory a tmpfs may take, and who bounds it."""
     host = room.available_bytes - max(HOST_BYTES, room.total_bytes // 10)
     bounds = [(limit.free_bytes - OURS_BYTES, f"the limit of {limit.cgroup}") for limit in room.limits]
@@ -103,11 +103,11 @@ def prepare(staging: Path, choice: Choice) -> Path:
     """Make the images' directory, which is recorded by now; returns it."""
     images = images_directory(staging, choice)
     if choice.medium is Medium.MEMORY:
-        _mount(files.make_directory(images.parent), choice.size_bytes)
+        mount(files.make_directory(images.parent), choice.size_bytes)
     return files.make_directory(images)
 
 
-def _mount(place: Path, size_bytes: int) -> None:
+def mount(place: Path, size_bytes: int) -> None:
     """A tmpfs for us alone. With large folios CRIU writes into it at twice the speed, where the kernel has them."""
     flags = mounts.MS_NOSUID | mounts.MS_NODEV | mounts.MS_NOEXEC
     options = f"mode=0700,size={size_bytes}"

@@ -444,7 +444,7 @@ def test_ended_while_it_reads(one_box: Box, archive: Path) -> None:
 
 def unpacked_by(box: Box, pid: int) -> bool:
     mine = [operation.id for operation in operations(box) if operation.owner_pid == pid]
-    return any((box.root / "staging" / name / "checkpoint/inventory.img").exists() for name in mine)
+    return any(list((box.root / "staging" / name).glob("**/checkpoint/inventory.img")) for name in mine)
 
 
 def test_killed_while_criu_restores(box: Box, tree: Path, tmp_path: Path) -> None:

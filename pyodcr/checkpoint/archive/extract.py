@@ -50,6 +50,7 @@ def extract_to(entry: Entry, directory: Path) -> None:
 
 
 def _copy(entry: Entry, fd: int) -> None:
+    os.ftruncate(fd, entry.size)  # first: it may end in a hole, and a tmpfs has large pages within a file only
     offset = 0
     with Conveyor[None]() as writing:
         for view in entry.views():
@@ -62,7 +63,6 @@ def _copy(entry: Entry, fd: int) -> None:
             offset += len(view)
         for _ in writing.results():
             pass
-    os.ftruncate(fd, offset)  # it may end in a hole
 
 
 def _write(piece: tuple[int, int, memoryview]) -> None:
