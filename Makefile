@@ -6,7 +6,7 @@ INSIDE   := $(TESTHOST) enter --
 SOURCES  := pyodcr tests tools plugins bench
 
 # A worker for each processor, and a host for each worker: no test sees what one of another worker does or leaves.
-worker   = --tx 'popen//python=$(TESTHOST) second --name worker$(1) --address 10.98.$(1).2/24 -- python'
+worker   = --tx 'popen//python=$(TESTHOST) second --name worker$(1) --alone -- python'
 WORKERS  := --dist worksteal $(foreach number,$(shell seq $$(nproc)),$(call worker,$(number)))
 
 .DEFAULT_GOAL := help

@@ -48,6 +48,7 @@ def _parser() -> argparse.ArgumentParser:
     other = commands.add_parser("second", help="inside the test host: run a command in another host beside it")
     other.add_argument("--name", default="hostb", help="host name (default: %(default)s)")
     other.add_argument("--address", default="10.99.0.2/24", help="address and prefix length (default: %(default)s)")
+    other.add_argument("--alone", action="store_true", help="without a cable: its network is a loopback")
     other.add_argument("command", nargs="*", help="without one: say how to join it, live until stdin ends")
     other.set_defaults(run=_second)
     return parser
@@ -76,7 +77,8 @@ def _enter(options: argparse.Namespace) -> int:
 
 def _second(options: argparse.Namespace) -> int:
     idle = not options.command
-    return second.run(options.command or ["cat"], name=options.name, address=options.address, idle=idle)
+    address = "" if options.alone else options.address
+    return second.run(options.command or ["cat"], name=options.name, address=address, idle=idle)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """Another host on the same machine: run inside the first one, it gets everything of its own but the kernel.
 
-Its root is an overlay over the same pristine tree, its network a namespace joined to the first host's by a veth pair,
-its cgroups a namespace below the first host's. /shared is the one directory both see.
+Its root is an overlay over the same pristine tree, its network a namespace joined to the first host's by a veth pair
+(or to nothing), its cgroups a namespace below the first host's. /shared is the one directory both see.
 """
 
 from __future__ import annotations
@@ -57,7 +57,6 @@ class Link:
 
     def configure_far_end(self) -> None:
         """The new host's half, run in its network namespace."""
-        _ip("link", "set", "lo", "up")
         _ip("address", "add", str(self.far), "dev", "eth0")
         _ip("link", "set", "eth0", "up")
         _ip("route", "add", "default", "via", str(self.near.ip))
@@ -66,12 +65,13 @@ class Link:
 def run(argv: Sequence[str], *, name: str, address: str, idle: bool) -> int:
     """Start the host, run `argv` as its main command and return its exit status. Raises HostError, OSError.
 
-    With `idle` a line of JSON tells, once the host is up, how to join it: {"pid": of its init as seen from here,
-    "cgroup_procs": [the files that take a process into its cgroups], "near": the address of this end of the link}.
+    Without an `address` it has no link. With `idle` a line of JSON tells, once the host is up, how to join it: {"pid":
+    of its init as seen from here, "cgroup_procs": [the files that take a process into its cgroups], "near": the address
+    of this end of the link}.
     """
     if not os.environ.get("PYODCR_TESTHOST"):
         raise HostError("a second host is started from inside the first", hint="tools/testhost enter")
-    link = Link.of(name, address)
+    link = Link.of(name, address) if address else None
     scratch = Path("/.hosts", name)
     scratch.mkdir(exist_ok=True)
     lock = os.open(scratch, os.O_RDONLY | os.O_CLOEXEC)
@@ -102,7 +102,9 @@ def run(argv: Sequence[str], *, name: str, address: str, idle: bool) -> int:
         os.write(tell, _NAMESPACES)
         if not os.read(go, 1):
             return FAILED  # the other side could not lay the link, and says so
-        link.configure_far_end()
+        _ip("link", "set", "lo", "up")
+        if link:
+            link.configure_far_end()
         root.enter(layout, hostname=name)
         os.chdir("/src")
         os.write(tell, _UP)
@@ -113,13 +115,16 @@ def run(argv: Sequence[str], *, name: str, address: str, idle: bool) -> int:
         os.close(go)
         try:
             if os.read(news, 1) == _NAMESPACES:
-                link.connect(pid)
+                if link:
+                    link.connect(pid)
                 os.write(let_go, b"g")
         finally:
             os.close(let_go)
         if os.read(news, 1) == _UP and idle:
             procs = [str(path / "cgroup.procs") for path in cgroups.members(planned)]
-            print(json.dumps({"pid": pid, "cgroup_procs": procs, "near": str(link.near.ip)}), flush=True)
+            print(
+                json.dumps({"pid": pid, "cgroup_procs": procs, "near": str(link.near.ip) if link else ""}), flush=True
+            )
 
     try:
         _clear(scratch, tops)  # what a killed one of this name has left
@@ -127,7 +132,8 @@ def run(argv: Sequence[str], *, name: str, address: str, idle: bool) -> int:
         layout.prepare()
         return in_new_pid_namespace(become_host, meanwhile=attend)
     finally:
-        link.cut()
+        if link:
+            link.cut()
         _clear(scratch, tops)
         scratch.rmdir()
         os.close(lock)
