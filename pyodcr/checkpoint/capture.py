@@ -47,6 +47,17 @@ class Tree:
 
 
 @dataclass(frozen=True, slots=True)
+class Sources:
+    """Where a container's files are. Without ``lowers`` its root filesystem stays behind."""
+
+    upper: Path
+    lowers: tuple[Path, ...]
+    merged: Path
+    trees: tuple[tuple[str, Path], ...]  # name in the archive, directory
+    log: Path
+
+
+@dataclass(frozen=True, slots=True)
 class Capture:
     """The files of a container, at one instant."""
 
@@ -59,22 +70,33 @@ class Capture:
         return (self.log.stat().st_size if self.log else 0) + sum(tree.size_bytes for tree in self.trees)
 
 
-def capture(ctx: Context, container: Container, options: DumpOptions) -> Capture:
+def locate(ctx: Context, container: Container, options: DumpOptions) -> Sources:
+    """Find everything, before the container is frozen."""
+    config, place = container.config, ctx.place(container)
+    trees: list[tuple[str, Path]] = []
+    if not config.no_shm and mounts.is_mounted(place.shm):
+        trees.append((SHM, place.shm))
+    if not options.ignore_volumes:
+        for name in dict.fromkeys(volume.name for volume in config.named_volumes):  # one may be mounted twice
+            trees.append((f"{VOLUMES}/{name}.tar", ctx.volumes.find(name).mountpoint))
+    log = Path(config.log_path or place.log)
+    # a directory of the host for a root filesystem is used as it is: it does not travel
+    travels = not options.ignore_rootfs and (not config.rootfs or config.rootfs_overlay)
+    lowers = prepare.lower_directories(ctx, container) if travels else ()
+    return Sources(place.upper, lowers, place.merged, tuple(trees), log)
+
+
+def capture(sources: Sources) -> Capture:
     """Look at everything, read nothing but names and sizes: the data is read when it is written."""
     deleted: tuple[str, ...] = ()
     trees: list[Tree] = []
-    if not options.ignore_rootfs:
-        deleted, tree = _rootfs(ctx, container)
-        if tree is not None:
-            trees.append(tree)
-    shm = ctx.place(container).shm
-    if not container.config.no_shm and mounts.is_mounted(shm):
-        trees.append(Tree(SHM, pack.scan(shm)))
-    if not options.ignore_volumes:
-        for name in dict.fromkeys(volume.name for volume in container.config.named_volumes):  # one may be mounted twice
-            trees.append(Tree(f"{VOLUMES}/{name}.tar", pack.scan(ctx.volumes.find(name).mountpoint)))
-    log = Path(container.config.log_path or ctx.place(container).log)
-    return Capture(deleted, tuple(trees), log if log.exists() else None)
+    if sources.lowers:
+        changed = diff.archive_names(diff.changes(sources.upper, sources.lowers))
+        deleted = changed.deleted
+        if changed.names:
+            trees.append(Tree(ROOTFS, pack.scan(sources.merged, changed.names)))
+    trees += [Tree(name, pack.scan(directory)) for name, directory in sources.trees]
+    return Capture(deleted, tuple(trees), sources.log if sources.log.exists() else None)
 
 
 def set_aside(found: Capture, directory: Path) -> Capture:
@@ -99,12 +121,12 @@ def begin(ctx: Context, container: Container, archive: ArchiveWriter) -> None:
     archive.add_directory(IMAGES)
 
 
-def write(found: Capture, images: Path, archive: ArchiveWriter, *, followed: Collection[str], stats: Path) -> None:
+def write(found: Capture, images: Path, archive: ArchiveWriter, *, followed: Collection[str], stats: bytes) -> None:
     """All other entries but the manifest; the images ``followed`` are in the archive already."""
     for image in sorted(images.iterdir()):
         if image.is_file() and not image.is_symlink() and image.name not in followed:
             archive.add_file(f"{IMAGES}/{image.name}", image)
-    archive.add_file(STATS, stats)
+    archive.add_bytes(STATS, stats)
     if found.deleted or any(tree.name == ROOTFS for tree in found.trees):
         # an empty list, too: whoever unpacks the tree in passing need not wait for one that may follow
         archive.add_bytes(DELETED, _json(list(found.deleted)))
@@ -137,16 +159,6 @@ def without_annotation(spec: Mapping[str, Any]) -> Mapping[str, Any]:
     annotations = dict(spec.get("annotations") or {})
     annotations.pop(annotation.CRIU_CONFIG, None)
     return {**spec, "annotations": annotations}
-
-
-def _rootfs(ctx: Context, container: Container) -> tuple[tuple[str, ...], Tree | None]:
-    config, place = container.config, ctx.place(container)
-    if config.rootfs and not config.rootfs_overlay:
-        return (), None  # a directory of the host, used as it is: it does not travel
-    names = diff.archive_names(diff.changes(place.upper, prepare.lower_directories(ctx, container)))
-    if not names.names:
-        return names.deleted, None
-    return names.deleted, Tree(ROOTFS, pack.scan(place.merged, names.names))
 
 
 def _network(container: Container) -> bytes:

@@ -260,12 +260,12 @@ def read_stats_restore(path: Path) -> RestoreStats:
     return entry.restore
 
 
-def write_stats_dump(path: Path, stats: DumpStats) -> None:
-    """Write ``stats-dump`` as CRIU would: its own comes only after our hook, when the archive is complete."""
+def stats_dump(stats: DumpStats) -> bytes:
+    """The image ``stats-dump``, for an archive that is complete before CRIU writes its own, after our hook."""
     times = ("freezing_time_us", "frozen_time_us", "memdump_time_us", "memwrite_time_us", "irmap_resolve_us")
     fitting = replace(stats, **{name: min(getattr(stats, name), MAX_TIME_US) for name in times})
     content = protobuf.encode(_StatsEntry(dump=fitting))
-    files.write(path, struct.pack("<III", IMG_SERVICE_MAGIC, STATS_MAGIC, len(content)) + content)
+    return struct.pack("<III", IMG_SERVICE_MAGIC, STATS_MAGIC, len(content)) + content
 
 
 def inventory(path: Path) -> Inventory:

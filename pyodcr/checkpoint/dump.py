@@ -69,7 +69,8 @@ def checkpoint(ctx: Context, ref: str, options: DumpOptions, progress: Progress 
         ctx.db.put_operation(operation)
     with Undertaking(ctx, operation) as own:
         log.debug("the images of container %s go to %s: %s", container.name, choice.medium, choice.why)
-        dump = _Dump(ctx, container, options, destination, progress, own, source, choice)
+        sources = capture.locate(ctx, container, options)
+        dump = _Dump(ctx, container, options, destination, progress, own, source, choice, sources)
         container = dump.run()
     if container.config.auto_remove and not options.leave_running:
         with ctx.locked(container.id) as container:
@@ -136,6 +137,7 @@ class _Dump:
     own: Undertaking
     facts: Mapping[str, object]
     choice: Choice
+    sources: capture.Sources
 
     writing: _Writing | None = None  # the archive, where one is made
     failure: BaseException | None = None
@@ -238,7 +240,6 @@ class _Dump:
                 self.held_from = time.monotonic()
                 self.own.record(Stage.DUMPING, criu_pid=question.criu, criu_started=boot.start_time(question.criu))
                 if self.writing is not None:
-                    capture.begin(self.ctx, self.container, self.writing.archive)
                     self.writing.follower.start()
             elif self.failure is None and question.stage == "post-dump" and not self.asked:
                 self.asked = True
@@ -257,7 +258,7 @@ class _Dump:
         if self.writing is not None:
             self.writing.follower.complete(runs_on=self.options.leave_running)
         try:
-            found = capture.capture(self.ctx, self.container, self.options)
+            found = capture.capture(self.sources)
             if self.options.leave_running:
                 captured = capture.set_aside(found, self.own.staging / "aside")
                 self._require_hold()
@@ -308,6 +309,7 @@ class _Dump:
         close.enter_context(archive)
         follower = Follower(self.images, archive, give_back=not self.options.keep)
         close.enter_context(follower)
+        capture.begin(self.ctx, self.container, archive)
         return _Writing(upload, sink, archive, follower)
 
     def _write_archive(self, writing: _Writing, found: capture.Capture) -> None:
@@ -316,7 +318,7 @@ class _Dump:
         followed = writing.follower.finish()
         gaps.release(writing.sink)
         held_s = time.monotonic() - self.held_from if self.captured is None else self.held_s
-        statistics = stats.write_dump(self.work, self.images, int(held_s * 1e6))
+        statistics = stats.so_far(self.images, int(held_s * 1e6))
         capture.write(found, self.images, writing.archive, followed=followed, stats=statistics)
         writing.archive.finish(self.facts, {"held_s": held_s})
         self.content_bytes = writing.archive.bytes_in
@@ -341,7 +343,7 @@ class _Dump:
             if gone:
                 container = self._gone(container)
             elif skipped:
-                capture.keep_beside(container, capture.capture(self.ctx, container, self.options), self.images)
+                capture.keep_beside(container, capture.capture(self.sources), self.images)
                 recovery.record_checkpoint(self.ctx, container, self.own.operation)
             elif not dead and status != 0:
                 self._let_run()

@@ -18,6 +18,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from pyodcr.checkpoint.archive.compression import FRAME_BYTES
+from pyodcr.checkpoint.archive.conveyor import renice
 from pyodcr.checkpoint.archive.names import CHECKPOINT
 from pyodcr.checkpoint.archive.writer import ArchiveWriter, GrowingEntry, source_changed
 from pyodcr.linux import files, holes
@@ -25,7 +26,7 @@ from pyodcr.linux import files, holes
 POLL_S = 0.002
 READ_BYTES = 1 << 20  # CRIU's writes are small; smaller reads would cost more than they hasten
 PATIENCE_S = 1.0
-NICENESS = 10  # of compression, as long as CRIU or the container has something to do
+NICENESS = 10  # as long as CRIU or the container has something to do
 
 
 class Follower:
@@ -65,13 +66,14 @@ class Follower:
             self._thread.join(PATIENCE_S)
 
     def start(self) -> None:
-        self._archive.set_niceness(NICENESS)
         self._thread = threading.Thread(target=self._run, name="follower", daemon=True)
         self._thread.start()
+        self._make_way(NICENESS)
 
     def complete(self, *, runs_on: bool = False) -> None:
         """Every image is written; a container that ``runs_on`` still goes before compression."""
-        self._archive.set_niceness(NICENESS if runs_on else 0)
+        if not runs_on:
+            self._make_way(0)
         self._complete.set()
 
     def finish(self) -> frozenset[str]:
@@ -85,6 +87,12 @@ class Follower:
             raise self._failure
         self._require_unchanged()
         return frozenset(self._read)
+
+    def _make_way(self, niceness: int) -> None:
+        """How much we leave to others: processors should be CRIU's first."""
+        self._archive.set_niceness(niceness)
+        if self._thread is not None and self._thread.native_id is not None:
+            renice(self._thread.native_id, niceness)
 
     def _run(self) -> None:
         try:

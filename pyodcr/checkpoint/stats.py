@@ -50,16 +50,14 @@ def read_restore(work: Path) -> Mapping[str, int]:
     }
 
 
-def write_dump(work: Path, images: Path, frozen_us: int) -> Path:
+def so_far(images: Path, frozen_us: int) -> bytes:
     """The ``stats-dump`` that goes into the archive.
 
     CRIU writes its own only after our hook has answered, when the archive is complete already; checkpointctl
     and Podman want one, so it holds what is known by then.
     """
     pages = sum(image.stat().st_size for image in images.glob("pages-*.img")) // PAGE_BYTES
-    path = work / "stats-dump.archive"
-    criu.write_stats_dump(path, DumpStats(frozen_time_us=frozen_us, pages_scanned=pages, pages_written=pages))
-    return path
+    return criu.stats_dump(DumpStats(frozen_time_us=frozen_us, pages_scanned=pages, pages_written=pages))
 
 
 @contextmanager

@@ -54,12 +54,12 @@ class Conveyor(Generic[R]):
         """How much the threads, also those that have begun, leave to others (nice(2), which Linux has per thread)."""
         self._niceness = niceness
         for thread in self._started:
-            _renice(thread, niceness)
+            renice(thread, niceness)
 
     def _begin(self) -> None:
         thread = threading.get_native_id()
         self._started.append(thread)
-        _renice(thread, self._niceness)
+        renice(thread, self._niceness)
 
     def stop(self) -> None:
         self._waiting.clear()
@@ -68,7 +68,7 @@ class Conveyor(Generic[R]):
             self._pool = None
 
 
-def _renice(thread: int, niceness: int) -> None:
+def renice(thread: int, niceness: int) -> None:
     with suppress(OSError):  # without CAP_SYS_NICE nobody becomes less nice
         if os.getpriority(os.PRIO_PROCESS, thread) != niceness:
             os.setpriority(os.PRIO_PROCESS, thread, niceness)
