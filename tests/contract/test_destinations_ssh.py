@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from pyodcr.checkpoint.destinations import Destination, Upload, abort, resolve
+from pyodcr.checkpoint.destinations.gaps import PatientUpload
 from pyodcr.config import Config
 from pyodcr.errors import DestinationError, ToolNotFound
 from pyodcr.linux import mounts
@@ -300,6 +302,17 @@ def test_a_failed_upload_stays_failed(own: SshServer, archives: Path, tmp_path: 
     assert "c" not in files(archives)
 
 
+def test_bytes_that_come_late_wait_nowhere(archives: Path, config: Config) -> None:
+    with archive(archives, config).put() as upload:
+        assert isinstance(upload, PatientUpload)
+        fills = [upload.reserve(5) for _ in range(3)]
+        upload.write(CONTENT)
+        for word, fill in zip((b"third", b"secnd", b"first"), reversed(fills), strict=True):
+            fill(word)
+        upload.commit()
+    assert (archives / "c").read_bytes() == b"firstsecndthird" + CONTENT
+
+
 def test_abort_says_when_the_host_is_away(own: SshServer, archives: Path, tmp_path: Path) -> None:
     away = impatient(own, tmp_path)
     with archive(archives, away).put() as upload:
@@ -310,6 +323,31 @@ def test_abort_says_when_the_host_is_away(own: SshServer, archives: Path, tmp_pa
     assert caught.value.code == "destination-unreachable"
     own.start()
     abort(recovery, away)
+
+
+def test_a_thread_that_is_stuck_is_left_behind(own: SshServer, archives: Path, tmp_path: Path) -> None:
+    """Its write ends with the upload, though the host would take bytes again."""
+    ends: list[str] = []
+
+    def write(upload: Upload) -> None:
+        with pytest.raises(DestinationError) as caught:
+            upload.write(MORE_THAN_BUFFERS)
+        ends.append(caught.value.code)
+
+    with archive(archives, configured(tmp_path, ssh_settings(own))).put() as upload:
+        sleeping = own.stop_sessions()
+        thread = threading.Thread(target=write, args=(upload,))
+        thread.start()
+        wait_for(lambda: _sleeps_in_poll(thread), "the thread to be stuck")
+    thread.join()
+    assert ends == ["destination-unreachable"]
+    for pid in sleeping:
+        os.kill(pid, signal.SIGCONT)
+    wait_for(lambda: files(archives) == [], "the far side to clean up")
+
+
+def _sleeps_in_poll(thread: threading.Thread) -> bool:
+    return "poll" in Path(f"/proc/self/task/{thread.native_id}/wchan").read_text()
 
 
 # A far side whose tools misbehave: each is a script that comes first on the sessions' PATH
@@ -359,7 +397,8 @@ def test_bytes_that_get_lost(archives: Path, misbehaving: Misbehave) -> None:
         with pytest.raises(DestinationError) as caught:
             store(archive(archives, config))
         assert caught.value.code == "destination-failed"
-        assert caught.value.message.endswith(f"only {len(CONTENT) - 10} bytes arrived")
+        sent = len(CONTENT) + 72  # the end of it
+        assert caught.value.message.endswith(f"{sent - 10} bytes arrived, {sent} were sent")
         assert files(archives) == []
 
 

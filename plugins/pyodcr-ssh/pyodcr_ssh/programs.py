@@ -14,7 +14,6 @@ from __future__ import annotations
 import shlex
 
 MARK = b"pyodcr-ssh 1\n"
-COUNT_DIGITS = 20  # as in PUT
 
 _PRELUDE = r"""
 LC_ALL=C TZ=UTC0
@@ -35,8 +34,12 @@ echo 'pyodcr-ssh 1'
 # path, temporary: a name; end: what the last bytes of a whole upload begin with. Says `ready`, the path of the
 # temporary file and its identity; when the bytes have ended `whole` and INFO, or `gone`.
 #
-# The end of the bytes says nothing: it also comes when the near side is killed. So a whole upload closes with
-# the word that was agreed on and the count of all bytes before it, which are cut off again.
+# The end of the bytes says nothing: it also comes when the near side is killed. So a whole upload closes with more,
+# which is cut off again:
+#
+#     the file | bytes that come late | a table of them: OFFSET LENGTH, a line each | end, sizes of file and table
+#
+# Late bytes are copied to their offsets, which hold zeros until then.
 #
 # The first block is written and synced before anything else, to hear of a full disk or quota before a container
 # is frozen. While the bytes come, they are synced each second, so that little is left to be synced when the
@@ -61,13 +64,24 @@ say ready "$part" "$(identity "$part")"
 while sleep 1 && kill -0 $$; do sync "$part"; done </dev/null >/dev/null 2>&1 &
 syncer=$!
 said=$(dd of="$part" bs=1M conv=fsync 2>&1) || fail "$said"
-count=$(($(stat -c %s "$part") - ${#end} - 20))
-case $(tail -c $((${#end} + 20)) "$part" 2>/dev/null | tr -d '\0') in
-    "$end$(printf %020d $count)") ;;
-    "$end"*) fail "only $count bytes arrived" ;;
+size=$(stat -c %s "$part")
+last=$(tail -c $((${#end} + 40)) "$part" | tr -d '\0')
+case $last in
+    "$end "*) ;;
     *) rm -f "$part"; say gone; exit ;;
 esac
-said=$( { truncate -c -s $count "$part" && sync "$part" && mv -f "$part" "$target"; } 2>&1) || fail "$said"
+set -- $last
+count=$2 table=$3 late=$2
+patch() {
+    while read -r offset length; do
+        dd if="$part" of="$part" bs=1 conv=notrunc skip="$late" seek="$offset" count="$length" 2>&1 || return
+        late=$((late + length))
+    done
+    sent=$((late + table + ${#end} + 40))
+    [ "$sent" = "$size" ] || { echo "$size bytes arrived, $sent were sent"; return 1; }
+}
+said=$(tail -c $((table + ${#end} + 40)) "$part" | head -c "$table" | patch) || fail "$said"
+said=$( { truncate -c -s "$count" "$part" && sync "$part" && mv -f "$part" "$target"; } 2>&1) || fail "$said"
 sync "$directory" 2>/dev/null || sync
 say whole "$(info "$target")"
 """
@@ -139,6 +153,11 @@ def whole(body: str, **variables: str) -> bytes:
     """A program, with its variables."""
     assignments = [f"{name}={shlex.quote(value)}" for name, value in variables.items()]
     return "\n".join([*assignments, _PRELUDE + body]).encode()
+
+
+def end(word: str, size_bytes: int, table_bytes: int) -> bytes:
+    """What closes an upload."""
+    return f"{word}{size_bytes:20}{table_bytes:20}".encode()
 
 
 def command(program: bytes) -> str:

@@ -9,6 +9,7 @@ import select
 import signal
 import subprocess
 import tempfile
+import threading
 import time
 from collections.abc import Iterator
 from typing import IO
@@ -45,7 +46,10 @@ OPTIONS = {
 
 
 class Session:
-    """``action`` is what the errors say could not be done. After an error there is nothing left to do but leave."""
+    """``action`` is what the errors say could not be done. After an error there is nothing left to do but leave.
+
+    One thread may write while another leaves: its write ends, and no later one begins.
+    """
 
     def __init__(
         self, child: subprocess.Popen[bytes], said: IO[bytes], address: Address, settings: Settings, action: str
@@ -61,25 +65,41 @@ class Session:
         self._output = child.stdout.fileno()
         self._buffer = b""
         self._begun = False
+        self._over = False
+        self._writing = threading.Lock()
         os.set_blocking(self._input, False)
         with contextlib.suppress(OSError):  # more than this user may have
             fcntl.fcntl(self._input, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
 
     def write(self, data: Bytes) -> None:
         """Raises :class:`DestinationError` if the far side has ended, or takes nothing for too long."""
-        view = memoryview(data).cast("B")
-        while view:
-            try:
-                view = view[os.write(self._input, view) :]
-            except BlockingIOError:
-                if not self._wait(self._input, select.POLLOUT, self._timeout_s):
-                    raise self.silent() from None
-            except BrokenPipeError as error:
-                raise self.ended() from error
+        with self._writing:
+            if self._over:
+                raise failures.cut_off(self._action, self._address, None)
+            view = memoryview(data).cast("B")
+            while view:
+                try:
+                    view = view[os.write(self._input, view) :]
+                except BlockingIOError:
+                    if not self._wait(self._input, select.POLLOUT, self._timeout_s):
+                        raise self.silent() from None
+                except BrokenPipeError as error:
+                    raise self.ended() from error
 
     def close_input(self) -> None:
         assert self._child.stdin
+        self._over = True
         self._child.stdin.close()
+
+    def give_up(self) -> bool:
+        """Close the input before its time; False if another thread is stuck in a write, which only the end ends."""
+        if not self._writing.acquire(blocking=False):
+            return False
+        try:
+            self.close_input()
+        finally:
+            self._writing.release()
+        return True
 
     def begun(self) -> None:
         """Wait until the program runs; what was said before it is forgotten."""
@@ -121,9 +141,15 @@ class Session:
 
     def kill(self) -> None:
         """End ssh, and the programs of a ProxyCommand with it."""
+        self._over = True
         if self._child.poll() is None:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self._child.pid, signal.SIGKILL)  # it leads a session of its own
+
+    def end(self) -> None:
+        self.kill()
+        with self._writing:  # whoever was in a write has left it before its descriptor can become another file's
+            return
 
     def _field(self, timeout_s: float) -> str:
         deadline = time.monotonic() + timeout_s
@@ -180,7 +206,7 @@ def session(address: Address, settings: Settings, program: bytes, action: str) -
             far.begun()
             yield far
         finally:
-            far.kill()
+            far.end()
 
 
 @contextlib.contextmanager

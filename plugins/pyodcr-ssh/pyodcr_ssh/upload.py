@@ -7,7 +7,7 @@ come, for whatever reason, the far side's program removes it. Where that program
 from __future__ import annotations
 
 import secrets
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 
 from pyodcr.checkpoint.destinations.base import Bytes, ObjectInfo
@@ -27,6 +27,7 @@ class SshUpload:
         self._address = address
         self._settings = settings
         self._size_bytes = 0
+        self._late: list[tuple[int, bytes]] = []  # offsets, and what belongs there
         self._failure: DestinationError | None = None
         self._remains = True
         self._end = secrets.token_hex(16)
@@ -56,9 +57,21 @@ class SshUpload:
         self._size_bytes += size_bytes
         return size_bytes
 
+    def reserve(self, size: int) -> Callable[[Bytes], None]:
+        offset = self._size_bytes
+        self.write(bytes(size))
+
+        def fill(data: Bytes) -> None:
+            self._late.append((offset, bytes(data)))
+
+        return fill
+
     def commit(self) -> ObjectInfo:
         size_bytes = self._size_bytes
-        self.write(f"{self._end}{size_bytes:0{programs.COUNT_DIGITS}}".encode())
+        table = "".join(f"{offset} {len(data)}\n" for offset, data in self._late).encode()
+        for piece in (*(data for _, data in self._late), table):
+            self.write(piece)
+        self.write(programs.end(self._end, size_bytes, len(table)))
         self._far.close_input()
         try:
             self._far.field()  # whole
@@ -87,11 +100,9 @@ class SshUpload:
     def _give_up(self) -> None:
         """End the bytes too early, and wait until the far side has drawn its conclusion."""
         try:
-            self._far.close_input()
-            self._far.field(GIVE_UP_WAIT_S)
+            self._remains = not self._far.give_up() or not self._far.field(GIVE_UP_WAIT_S)
         except DestinationError:
             return
-        self._remains = False
 
     def _settle(self, error: DestinationError) -> str:
         """What there is of the file if the commit that ended with ``error`` did happen; else raises ``error``.
