@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-WAIT_S = 20.0
+WAIT_S = 60.0
 
 
 @dataclass(slots=True)
