@@ -51,6 +51,7 @@ class Undertaking:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         try:
+            self._put_down(error)
             if self.settled:
                 self._close()
         except PyodcrError as failure:
@@ -59,6 +60,12 @@ class Undertaking:
             log.warning("the %s left something behind: %s", self.operation.kind, failure.message)
         finally:
             self._dismiss()
+
+    def _put_down(self, error: BaseException | None) -> None:
+        """An upload that could not be aborted now is `system prune`'s to abort."""
+        unfinished = error.details.get("unfinished") if isinstance(error, PyodcrError) else None
+        if isinstance(unfinished, dict):
+            self._ctx.db.keep_upload(unfinished)
 
     def _close(self) -> None:
         mounts.unmount_below(self.staging)

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -112,7 +112,8 @@ def stuck(counter: Counter, server: SshServer) -> Iterator[subprocess.Popen[byte
         finally:
             command.kill()
             for pid in writers:
-                os.kill(pid, signal.SIGCONT)
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGCONT)
     wait_for(lambda: not any(Path(f"/proc/{pid}").exists() for pid in writers), "the far side to end")
 
 
@@ -226,9 +227,31 @@ def test_sshd_dies_in_the_middle(
         assert "Traceback" not in said.decode()
         wait_for(lambda: not files(archives), "the far side to clean up by itself")
         server.start()
+        survivor.box.run("system", "prune", "--force")
         survivor.box.run("checkpoint", "-R", "-e", URL, survivor.name)
         assert files(archives) == ["c.tar.zst"]
         (archives / "c.tar.zst").unlink()
+
+
+def test_a_host_that_dies_in_the_middle(
+    survivor: Counter, host: Host, shared: Path, archives: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With everything that could have cleaned up on it."""
+    (shared / "dying").mkdir()
+    with serve(shared / "dying", host) as server:
+        own = configured(tmp_path, ssh_settings(server, timeout_s=TIMEOUT_S))
+        monkeypatch.setitem(survivor.box.env, "PYODCR_CONFIG", str(own.file))
+        with stuck(survivor, server) as command:
+            server.kill(programs=True)
+            _, said = command.communicate(timeout=60)
+        assert b"an unfinished upload" in said
+        (unfinished,) = files(archives)
+        assert unfinished in said.decode()
+        survivor.box.run("system", "prune", "--force")
+        assert files(archives) == [unfinished], "the host is still away"
+        server.start()
+        assert "unfinished upload" in survivor.box.run("system", "prune", "--force")
+        assert files(archives) == []
 
 
 def test_an_sshd_that_falls_asleep(survivor: Counter, server: SshServer) -> None:

@@ -50,9 +50,9 @@ class SshServer:
         self._child = self._popen(["sh", "-c", start], **how)
         self._wait()
 
-    def kill(self) -> None:
-        """Without warning. What those who were logged in have started is left to see the end of its connection."""
-        for pid in self._all():
+    def kill(self, *, programs: bool = False) -> None:
+        """Without warning. What those who were logged in have started sees the end of its connection, or dies, too."""
+        for pid in processes.descendants([self._child.pid]) if programs else self._all():
             _signal(pid, signal.SIGKILL)
         self._child.wait()
         self._running.close()

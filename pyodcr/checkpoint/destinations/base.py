@@ -112,16 +112,27 @@ AnyUpload = TypeVar("AnyUpload", bound=Abortable)
 
 @contextmanager
 def aborting(upload: AnyUpload) -> Iterator[AnyUpload]:
-    """Close ``upload`` at the end. One error tells all: why the upload ended, and what it left behind."""
+    """Close ``upload`` at the end. One error tells all: why the upload ended, and what it left behind.
+
+    What that is, and how another process aborts it later, is ``unfinished`` among the error's details.
+    """
     try:
         yield upload
     except BaseException as error:
         try:
-            upload.close()
+            _close(upload)
         except DestinationError as remains:
             _add(error, remains)
         raise
-    upload.close()
+    _close(upload)
+
+
+def _close(upload: Abortable) -> None:
+    try:
+        upload.close()
+    except DestinationError as remains:
+        remains.details["unfinished"] = dict(upload.recovery())
+        raise
 
 
 def _add(error: BaseException, remains: DestinationError) -> None:
