@@ -26,7 +26,7 @@ from pyodcr.checkpoint import capture, facts, preflight, staging, stats
 from pyodcr.checkpoint.destinations import gaps, registry
 from pyodcr.checkpoint.hook import HookServer, Question, write_configuration, write_hook
 from pyodcr.checkpoint.options import DumpOptions, Outcome, Progress, no_progress
-from pyodcr.checkpoint.staging import Choice
+from pyodcr.checkpoint.staging import Choice, Medium
 from pyodcr.checkpoint.undertaking import Undertaking
 from pyodcr.errors import CriuFailed, PyodcrError, Unsupported, UsageError, WrongState
 from pyodcr.lifecycle import recovery
@@ -391,4 +391,7 @@ class _Dump:
             return self.failure
         if dead:
             return WrongState(f"container {name} ended while it was being checkpointed")
-        return stats.dump_failed(self.work, self.ctx.place(self.container).bundle, name)
+        error = stats.dump_failed(self.work, self.ctx.place(self.container).bundle, name)
+        if error.code == "criu-no-space" and self.choice.medium is Medium.MEMORY:
+            error.hint = 'it grew while it was looked at; try again, or set staging = "disk"'
+        return error

@@ -18,9 +18,9 @@ parallel and one entry can be read without the rest (:mod:`.index`)::
     | seek table                                                                 | zstd, skippable frame
 
 No frame holds bytes of two large entries, and no small entry stands in two frames. gzip is the same row
-of members without the table; with ``none`` the tar stands bare. Two kinds of frames are stored, not compressed: the last,
-since there is exactly one way to write it, and the header of a large entry, whose size is then known before its
-content, so that it can be written when the entry has grown to its end.
+of members without the table; with ``none`` the tar stands bare. Two kinds of frames are stored, not compressed:
+the last, since there is exactly one way to write it, and the header of a large entry, whose size as a frame is then
+known before what it says, so that it can be written when the entry has grown to its end.
 
 **Nothing in an archive of ours is harmless to change.** ``pyodcr.json`` holds the SHA-256 of each entry, of
 all tar headers, and of all frames before its own; it ends in a seal over itself; padding must be zero; the last
