@@ -71,6 +71,20 @@ def plan(session: str, mounted: list[Hierarchy]) -> list[tuple[Hierarchy, Path]]
     return [(each, (each.mount if only_v2 else each.own) / f"pyodcr-testhost-{session}") for each in mounted]
 
 
+def reveal_v2(mounted: list[Hierarchy], at: Path) -> list[Hierarchy]:
+    """The hierarchies, and the v2 one that :func:`mount_view` has left out, mounted for this process and its children.
+
+    A host beside the first one needs a leaf of its own there: else its containers' cgroups lie below it, every dump
+    takes them for the container's, and every restore makes them all once more.
+    """
+    if any(hierarchy.is_v2 for hierarchy in mounted):
+        return mounted
+    sc.unshare(sc.CLONE_NEWNS)
+    sc.mount("none", Path("/"), flags=sc.MS_SLAVE | sc.MS_REC)
+    sc.mount("cgroup2", at, "cgroup2", sc.MS_NOSUID | sc.MS_NODEV | sc.MS_NOEXEC)
+    return [*mounted, Hierarchy(at, "", at)]
+
+
 def members(planned: list[tuple[Hierarchy, Path]]) -> list[Path]:
     """The cgroups in which the session's own processes sit."""
     return [path / "init" if hierarchy.is_v2 else path for hierarchy, path in planned]

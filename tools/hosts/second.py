@@ -80,7 +80,10 @@ def run(argv: Sequence[str], *, name: str, address: str, idle: bool) -> int:
     except BlockingIOError:
         os.close(lock)
         raise HostError(f"a host called {name} is already there") from None
-    planned = cgroups.plan(name, cgroups.hierarchies())
+    mounted = cgroups.hierarchies()
+    if not idle:  # whoever joins an idle one stays in the first host's leaf
+        mounted = cgroups.reveal_v2(mounted, Path("/mnt"))
+    planned = cgroups.plan(name, mounted)
     tops = [path for _, path in planned]
     layout = root.Layout(
         tree=Path("/.tree"),
