@@ -268,6 +268,25 @@ def test_an_sshd_that_falls_asleep(own: SshServer, archives: Path, tmp_path: Pat
         os.kill(pid, signal.SIGCONT)
 
 
+def test_ssh_notices_a_host_that_does_not_answer(own: SshServer, archives: Path, tmp_path: Path) -> None:
+    """By its own keep-alive, long before our patience ends, and also while nothing is sent."""
+    alive = '"-oServerAliveInterval=1", "-oServerAliveCountMax=1"'  # options of the user's own win
+    command = f'command = ["ssh", "-F", "{own.config}", {alive}]\ntimeout_s = 250\n'
+    sleeping: list[int] = []
+
+    def sleep(upload: Upload) -> None:
+        sleeping.extend(own.stop_sessions())
+        upload.write(b"little")
+        upload.commit()
+
+    error = failure(archive(archives, configured(tmp_path, f"[plugin.ssh]\n{command}")), sleep)
+    assert error.code == "destination-unreachable"
+    assert error.message.endswith("the host does not answer any more")
+    assert files(archives) == []
+    for pid in sleeping:
+        os.kill(pid, signal.SIGCONT)
+
+
 @pytest.mark.parametrize("size", [6, len(MORE_THAN_BUFFERS)], ids=["at-the-end", "in-the-middle"])
 def test_a_disk_that_hangs(own: SshServer, archives: Path, tmp_path: Path, size: int) -> None:
     """sshd lives and answers, but the program that writes is stuck."""
