@@ -239,7 +239,7 @@ class _Dump:
             if self.failure is None and question.stage == "pre-dump":
                 self.held_from = time.monotonic()
                 self.own.record(Stage.DUMPING, criu_pid=question.criu, criu_started=boot.start_time(question.criu))
-                if self.writing is not None:
+                if self.writing is not None and not self.options.leave_running:
                     self.writing.follower.start()
             elif self.failure is None and question.stage == "post-dump" and not self.asked:
                 self.asked = True
@@ -256,7 +256,7 @@ class _Dump:
         self._require_hold()  # it may be late already
         self.own.record(Stage.HOLDING)
         if self.writing is not None:
-            self.writing.follower.complete(runs_on=self.options.leave_running)
+            self.writing.follower.complete()
         try:
             found = capture.capture(self.sources)
             if self.options.leave_running:

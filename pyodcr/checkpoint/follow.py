@@ -18,7 +18,6 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from pyodcr.checkpoint.archive.compression import FRAME_BYTES
-from pyodcr.checkpoint.archive.conveyor import renice
 from pyodcr.checkpoint.archive.names import CHECKPOINT
 from pyodcr.checkpoint.archive.writer import ArchiveWriter, GrowingEntry, source_changed
 from pyodcr.linux import files, holes
@@ -26,7 +25,6 @@ from pyodcr.linux import files, holes
 POLL_S = 0.002
 READ_BYTES = 1 << 20  # CRIU's writes are small; smaller reads would cost more than they hasten
 PATIENCE_S = 1.0
-NICENESS = 10  # as long as CRIU or the container has something to do
 
 
 class Follower:
@@ -41,7 +39,8 @@ class Follower:
             ...
             follower.finish()       the archive is the caller's again, and holds them all: their names
 
-    Without :meth:`start` all is done by :meth:`finish`. With ``give_back`` the images are holes afterwards. Errors of
+    Without :meth:`start` all is done by :meth:`finish`: for a container that runs on, and should stand still for as
+    short as possible, so that CRIU needs the processors. With ``give_back`` the images are holes afterwards. Errors of
     the thread are raised by :meth:`finish`. Leaving the block ends the thread; one that hangs, since the place it
     writes to hangs, is left alone: it can write nothing more to an archive that was given up, and dies with us.
     """
@@ -68,12 +67,9 @@ class Follower:
     def start(self) -> None:
         self._thread = threading.Thread(target=self._run, name="follower", daemon=True)
         self._thread.start()
-        self._make_way(NICENESS)
 
-    def complete(self, *, runs_on: bool = False) -> None:
-        """Every image is written; a container that ``runs_on`` still goes before compression."""
-        if not runs_on:
-            self._make_way(0)
+    def complete(self) -> None:
+        """Every image is written."""
         self._complete.set()
 
     def finish(self) -> frozenset[str]:
@@ -87,12 +83,6 @@ class Follower:
             raise self._failure
         self._require_unchanged()
         return frozenset(self._read)
-
-    def _make_way(self, niceness: int) -> None:
-        """How much we leave to others: processors should be CRIU's first."""
-        self._archive.set_niceness(niceness)
-        if self._thread is not None and self._thread.native_id is not None:
-            renice(self._thread.native_id, niceness)
 
     def _run(self) -> None:
         try:

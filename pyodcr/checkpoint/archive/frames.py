@@ -149,9 +149,6 @@ class FrameWriter:
         write_all(self._sink, data)
         self.bytes_out += memoryview(data).nbytes
 
-    def set_niceness(self, niceness: int) -> None:
-        self._conveyor.set_niceness(niceness)
-
     def stop(self) -> None:
         """Write nothing more, not even for a thread that is still in one of the methods here."""
         self._stopped = True

@@ -188,10 +188,6 @@ class ArchiveWriter:
         self._frames.add_blank(header)
         return GrowingEntry(name, self, header)
 
-    def set_niceness(self, niceness: int) -> None:
-        """How much the compressing threads leave to others."""
-        self._frames.set_niceness(niceness)
-
     def finish(self, source: Mapping[str, object], times: Mapping[str, float]) -> Manifest:
         """Write pyodcr.json and what closes the archive; ``source`` are facts of this host, ``times`` in seconds."""
         self._require_whole()
