@@ -91,7 +91,7 @@ def capture(sources: Sources) -> Capture:
     deleted: tuple[str, ...] = ()
     trees: list[Tree] = []
     if sources.lowers:
-        changed = diff.archive_names(diff.changes(sources.upper, sources.lowers))
+        changed = diff.archive_names(sources.upper, sources.lowers)
         deleted = changed.deleted
         if changed.names:
             trees.append(Tree(ROOTFS, pack.scan(sources.merged, changed.names)))

@@ -570,8 +570,8 @@ def test_a_directory_made_again(container: Overlay) -> None:
     (container.merged / "a" / "new").touch()
     # /a/y is not named: a layer hid it already
     assert changes(container) == "A:/a/new C:/a C:/a/a C:/a/a/y D:/a/a/x D:/a/a/z D:/a/hard D:/a/x D:/a/z"
-    names = diff.archive_names(diff.changes(container.upper, container.lowers))
-    assert names.names == ("a", "a/a", "a/a/y", "a/new")
+    names = diff.archive_names(container.upper, container.lowers)
+    assert list(names.names) == ["a", "a/new", "a/a", "a/a/y"]
     assert names.deleted == ("/a/a/x", "/a/a/z", "/a/hard", "/a/x", "/a/z")
 
 
@@ -594,7 +594,21 @@ def test_a_socket_in_the_place_of_a_file_deletes_it(container: Overlay) -> None:
             listener.bind(str(container.merged / name))
     found = diff.changes(container.upper, container.lowers)
     assert (found.added, found.modified) == (("/new",), ("/x",))
-    assert diff.archive_names(found) == diff.ArchiveNames((), ("/x",))
+    names = diff.archive_names(container.upper, container.lowers)
+    assert (list(names.names), names.deleted) == ([], ("/x",))
+
+
+def test_a_directory_in_which_nothing_differs_does_not_travel(container: Overlay) -> None:
+    time = (container.merged / "a" / "a").stat().st_mtime_ns
+    (container.merged / "a" / "a" / "new").touch()
+    (container.merged / "a" / "a" / "new").unlink()
+    for name in ("a/a", "a"):
+        os.utime(container.merged / name, ns=(0, time))
+    assert changes(container) == ""
+    assert not diff.archive_names(container.upper, container.lowers).names
+    os.mkdir(container.merged / "a" / "a" / "new")
+    os.utime(container.merged / "a" / "a", ns=(0, time))
+    assert list(diff.archive_names(container.upper, container.lowers).names) == ["a", "a/a", "a/a/new"]
 
 
 def test_whiteouts_of_nothing_are_nothing(container: Overlay) -> None:

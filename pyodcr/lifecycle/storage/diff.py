@@ -13,11 +13,15 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
+from enum import StrEnum
 from errno import ELOOP, ENOENT, ENOTDIR
 from pathlib import Path
+from typing import NamedTuple
 
+from pyodcr.lifecycle.storage.ledger import Ledger
 from pyodcr.linux import beneath, xattrs
 from pyodcr.linux.files import failed
 
@@ -45,51 +49,164 @@ _GONE = (ENOENT, ENOTDIR, ELOOP)  # removed while we look, or replaced
 
 @dataclass(frozen=True, slots=True)
 class Diff:
-    """Absolute paths, sorted. ``/`` is among the modified if its owner, mode or attributes are.
-
-    ``sockets`` are those of the added and modified that no archive can hold.
-    """
+    """Absolute paths, sorted. ``/`` is among the modified if its owner, mode or attributes are."""
 
     added: tuple[str, ...]
     modified: tuple[str, ...]
     deleted: tuple[str, ...]
-    sockets: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
 class ArchiveNames:
-    """How a diff travels: ``names``, relative, go into rootfs-diff.tar; ``deleted``, absolute, into deleted.files."""
+    """How a diff travels: ``names``, relative, go into rootfs-diff.tar; ``deleted``, absolute, into deleted.files.
 
-    names: tuple[str, ...]
+    The names come directory by directory, each followed by all that is in it.
+    """
+
+    names: Ledger[str]
     deleted: tuple[str, ...]
 
 
 def changes(upper: Path, lowers: Sequence[Path]) -> Diff:
     """Compare an upper directory with the lower ones below it, topmost first. Raises :class:`SystemFailed`."""
-    try:
-        root = os.open(upper, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            walk = _Walk(root, [str(lower) for lower in lowers])
-            walk.run()
-        finally:
-            os.close(root)
-    except OSError as error:
-        raise failed("read", upper, error) from error
-    return walk.result()
+    kinds: dict[_Kind, set[str]] = {kind: set() for kind in _Kind}
+    for found in _walk(upper, lowers):
+        kinds[found.kind].add(found.path)
+    changed = kinds[_Kind.ADDED] | kinds[_Kind.MODIFIED]
+    for path in [*changed, *kinds[_Kind.DELETED]]:
+        while (path := os.path.dirname(path)) != "/" and path not in changed:
+            changed.add(path)
+            kinds[_Kind.MODIFIED].add(path)
+    added, modified, deleted = (
+        tuple(sorted(kinds[kind] - ENGINES_OWN)) for kind in (_Kind.ADDED, _Kind.MODIFIED, _Kind.DELETED)
+    )
+    return Diff(added, modified, deleted)
 
 
-def archive_names(diff: Diff) -> ArchiveNames:
+def archive_names(upper: Path, lowers: Sequence[Path]) -> ArchiveNames:
     """What to pack through the *merged* mount, and what to delete, so that both together make the same tree again.
 
     Podman unpacks first and deletes second, so ``deleted`` names nothing that the tar has or has something
-    below. A socket stays out; if it took the place of something else, that is deleted.
+    below. A socket stays out; if it took the place of something else, that is deleted. Raises :class:`SystemFailed`.
     """
-    packed = {*diff.added, *diff.modified} - diff.sockets
-    replaced_by_sockets = diff.sockets.intersection(diff.modified)
-    return ArchiveNames(
-        names=tuple(sorted(path.lstrip("/") or "." for path in packed)),
-        deleted=tuple(sorted({*diff.deleted, *replaced_by_sockets})),
-    )
+    names: Ledger[str] = Ledger()
+    deleted = []
+    unchanged: list[str] = []  # directories we are in that matter only if something in them does
+    for found in _walk(upper, lowers):
+        if found.path in ENGINES_OWN:
+            continue
+        above = [path for path in unchanged if found.path.startswith(f"{path}/")]
+        if found.kind is _Kind.SAME:
+            unchanged = [*above, found.path]
+            continue
+        for path in above:
+            names.append(path[1:])
+        unchanged = []
+        if found.kind is _Kind.DELETED or (found.is_socket and found.kind is _Kind.MODIFIED):
+            deleted.append(found.path)
+        elif not found.is_socket:
+            names.append(found.path[1:] or ".")
+    return ArchiveNames(names, tuple(sorted(deleted)))
+
+
+class _Kind(StrEnum):
+    ADDED = "A"
+    MODIFIED = "C"
+    DELETED = "D"
+    SAME = ""  # a directory that is in the upper one for the sake of what is in it
+
+
+class _Found(NamedTuple):
+    """What was found under an absolute path; the root's is ``/``.
+
+    ``lowers`` are the directories that a directory covers: merged with them or, ``hiding``, not.
+    """
+
+    path: str
+    kind: _Kind
+    is_directory: bool = False
+    is_socket: bool = False
+    lowers: Sequence[str] = ()
+    hiding: bool = False
+
+
+def _walk(upper: Path, lowers: Sequence[Path]) -> Iterator[_Found]:
+    """All that the upper directory holds or hides: each directory, then what is in it."""
+    with ExitStack() as opened:
+        try:
+            root = os.open(upper, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            opened.callback(os.close, root)
+            yield from _below(root, [str(lower) for lower in lowers])
+        except OSError as error:
+            raise failed("read", upper, error) from error
+
+
+def _below(root: int, lowers: Sequence[str]) -> Iterator[_Found]:
+    pending = [_Found("/", _compared_roots(root, lowers), is_directory=True, lowers=lowers)]
+    while pending:
+        here = pending.pop()
+        yield here
+        directories = []
+        try:
+            with beneath.directory(root, here.path[1:] or ".") as fd:
+                for found in _compare(here, fd):
+                    if found.is_directory:
+                        directories.append(found)
+                    else:
+                        yield found
+        except OSError as error:
+            if error.errno not in _GONE:
+                raise
+        pending += reversed(directories)
+
+
+def _compared_roots(root: int, lowers: Sequence[str]) -> _Kind:
+    """Whoever made the upper directory gave it its time: that one says nothing."""
+    if not lowers:
+        return _Kind.SAME
+    upper, lower = os.fstat(root), os.lstat(lowers[0])
+    same = _owner_and_mode(upper) == _owner_and_mode(lower) and xattrs.read(root) == xattrs.read(lowers[0])
+    return _Kind.SAME if same else _Kind.MODIFIED
+
+
+def _compare(here: _Found, fd: int) -> Iterator[_Found]:
+    """Compare one directory with those it covers."""
+    prefix = here.path if here.path != "/" else ""
+    names = sorted(os.listdir(fd))
+    for name in names:
+        try:
+            found = _compare_name(here, f"{prefix}/{name}", fd, name)
+        except OSError as error:
+            if error.errno not in _GONE:
+                raise
+        else:
+            if found is not None:
+                yield found
+    if here.hiding:
+        for name in {name for lower in here.lowers for name in os.listdir(lower)}.difference(names):
+            if _visible(here.lowers, name):
+                yield _Found(f"{prefix}/{name}", _Kind.DELETED)
+
+
+def _compare_name(here: _Found, path: str, fd: int, name: str) -> _Found | None:
+    itself = f"/proc/self/fd/{fd}/{name}"
+    info = os.stat(name, dir_fd=fd, follow_symlinks=False)
+    lower = _visible(here.lowers, name) if here.lowers else None
+    is_directory = stat.S_ISDIR(info.st_mode)
+
+    if _is_whiteout(itself, info):
+        return None if lower is None else _Found(path, _Kind.DELETED)
+    if lower is None:
+        kind = _Kind.ADDED
+    elif not (is_directory and lower.directories) or _differ(itself, info, lower):
+        kind = _Kind.MODIFIED
+    else:
+        kind = _Kind.SAME
+    if not is_directory:
+        return _Found(path, kind, is_socket=stat.S_ISSOCK(info.st_mode))
+    covered = lower.directories if lower is not None else ()
+    hiding = bool(covered) and (here.hiding or _is_opaque(itself))
+    return _Found(path, kind, is_directory=True, lowers=covered, hiding=hiding)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,97 +216,6 @@ class _Lower:
     path: str
     info: os.stat_result
     directories: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class _Place:
-    """A directory of the upper tree (``""``: its root) and those it covers: merged with them or, ``hiding``, not."""
-
-    path: str
-    lowers: Sequence[str]
-    hiding: bool = False
-
-
-class _Walk:
-    def __init__(self, root: int, lowers: Sequence[str]) -> None:
-        self._root = root
-        self._lowers = lowers
-        self._added: set[str] = set()
-        self._modified: set[str] = set()
-        self._deleted: set[str] = set()
-        self._sockets: set[str] = set()
-
-    def run(self) -> None:
-        self._compare_roots()
-        pending = [_Place("", self._lowers)]
-        while pending:
-            place = pending.pop()
-            try:
-                with beneath.directory(self._root, place.path.lstrip("/") or ".") as fd:
-                    pending += self._compare(place, fd)
-            except OSError as error:
-                if error.errno not in _GONE:
-                    raise
-
-    def result(self) -> Diff:
-        for path in [*self._added, *self._modified, *self._deleted]:
-            self._modified.update(self._unmarked_parents(path))
-        return Diff(
-            added=tuple(sorted(self._added - ENGINES_OWN)),
-            modified=tuple(sorted(self._modified - ENGINES_OWN)),
-            deleted=tuple(sorted(self._deleted - ENGINES_OWN)),
-            sockets=frozenset(self._sockets - ENGINES_OWN),
-        )
-
-    def _unmarked_parents(self, path: str) -> Iterator[str]:
-        parent = os.path.dirname(path)
-        while parent != "/" and parent not in self._added and parent not in self._modified:
-            yield parent
-            parent = os.path.dirname(parent)
-
-    def _compare_roots(self) -> None:
-        # Whoever made the upper directory gave it its mtime: that one says nothing.
-        if self._lowers:
-            upper, lower = os.fstat(self._root), os.lstat(self._lowers[0])
-            if _owner_and_mode(upper) != _owner_and_mode(lower) or xattrs.read(self._root) != xattrs.read(
-                self._lowers[0]
-            ):
-                self._modified.add("/")
-
-    def _compare(self, place: _Place, fd: int) -> Iterator[_Place]:
-        """Compare one directory; yields the directories in it that are to be compared next."""
-        names = os.listdir(fd)
-        for name in names:
-            try:
-                yield from self._compare_name(place, fd, name)
-            except OSError as error:
-                if error.errno not in _GONE:
-                    raise
-        if place.hiding:
-            hidden = {name for lower in place.lowers for name in os.listdir(lower)}.difference(names)
-            self._deleted.update(f"{place.path}/{name}" for name in hidden if _visible(place.lowers, name))
-
-    def _compare_name(self, place: _Place, fd: int, name: str) -> Iterable[_Place]:
-        path = f"{place.path}/{name}"
-        itself = f"/proc/self/fd/{fd}/{name}"
-        info = os.stat(name, dir_fd=fd, follow_symlinks=False)
-        lower = _visible(place.lowers, name)
-        is_directory = stat.S_ISDIR(info.st_mode)
-
-        if _is_whiteout(itself, info):
-            if lower is not None:
-                self._deleted.add(path)
-            return ()
-        if lower is None:
-            self._added.add(path)
-        elif not (is_directory and lower.directories) or _differ(itself, info, lower):
-            self._modified.add(path)
-        if stat.S_ISSOCK(info.st_mode):
-            self._sockets.add(path)
-        if not is_directory:
-            return ()
-        covered = lower.directories if lower is not None else ()
-        return (_Place(path, covered, hiding=bool(covered) and (place.hiding or _is_opaque(itself))),)
 
 
 def _visible(lowers: Sequence[str], name: str) -> _Lower | None:

@@ -1,7 +1,8 @@
 """A long list that takes little memory.
 
-A volume may hold a million files, and every one must be remembered between the look that fixes an archive's
-size and the read that fills it. Packed in pages of a thousand they take some forty bytes each, not five hundred.
+A tree may hold a million files, and every one must be remembered between the look that fixes an archive's
+size and the read that fills it. Packed in pages of a thousand, a name takes some ten bytes and a tar header fifty,
+where strings in a list would take two hundred and more.
 """
 
 from __future__ import annotations

@@ -92,8 +92,9 @@ class Plan:
 def scan(root: Path, names: Iterable[str] | None = None) -> Plan:
     """Look at a tree: at all of it, or exactly at ``names`` (relative paths, ``.`` for the root; parents not implied).
 
-    Links are followed nowhere below ``root``. Raises :class:`SystemFailed`; ``archive-source-changed`` where
-    one of ``names`` is not there.
+    Names are taken in their order: let a directory be followed by all that is in it (GNU tar sets its time when it
+    sees the next thing). Links are followed nowhere below ``root``. Raises :class:`SystemFailed`;
+    ``archive-source-changed`` where one of ``names`` is not there.
     """
     entries: Ledger[_Packed] = Ledger()
     size = len(tar.END)
@@ -116,8 +117,6 @@ class _Scanner:
         self.by_name = by_name
         self.first_names: dict[tuple[int, int], str] = {}
 
-    # In both, a directory is followed by all that is below it: GNU tar sets its time when it sees the next thing.
-
     def everything(self) -> Iterator[Entry]:
         pending = list(self._entries("", ["."]))
         while pending:
@@ -128,8 +127,7 @@ class _Scanner:
             pending += [child for child in reversed(children) if child.kind is Kind.DIRECTORY]
 
     def exactly(self, names: Iterable[str]) -> Iterator[Entry]:
-        ordered = sorted(set(names), key=lambda name: name.split("/"))
-        for directory, paths in groupby(ordered, os.path.dirname):
+        for directory, paths in groupby(names, os.path.dirname):
             yield from self._entries(directory, map(os.path.basename, paths))
 
     def _entries(self, directory: str, names: Iterable[str] | None = None) -> Iterator[Entry]:
