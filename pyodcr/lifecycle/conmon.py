@@ -25,6 +25,7 @@ from pyodcr.errors import RuntimeFailed
 from pyodcr.lifecycle.models import Container, ContainerConfig, ExecSession
 from pyodcr.lifecycle.paths import ContainerPaths, Paths
 from pyodcr.lifecycle.runtime import OciRuntime, exec_code
+from pyodcr.lifecycle.stranded import Stranded
 from pyodcr.linux import boot, cgroups, files, processes
 
 CREATE_TIMEOUT_S = 240.0  # libpod's ContainerCreateTimeout
@@ -81,18 +82,12 @@ class Conmon:
         options: Sequence[str],
         *,
         inherited: Sequence[int] = (),
-        poll: Callable[[], None] = lambda: None,
-        deadline_s: float | None = None,
     ) -> Started:
-        """``RUNTIME restore``: the container runs as soon as this returns.
-
-        ``poll`` is called about twice a second while CRIU works and may raise to give up;
-        ``deadline_s`` None waits as long as the restore takes.
-        """
+        """``RUNTIME restore``: the container runs as soon as this returns. It takes as long as CRIU does."""
         words = ["--restore", str(images)]
         for option in options:
             words += ["--runtime-opt", option]
-        return self._start(container, runtime, words, inherited=inherited, poll=poll, deadline_s=deadline_s)
+        return self._start(container, runtime, words, inherited=inherited, restoring=True)
 
     def _start(
         self,
@@ -101,8 +96,7 @@ class Conmon:
         extra: list[str],
         *,
         inherited: Sequence[int],
-        poll: Callable[[], None] = lambda: None,
-        deadline_s: float | None = CREATE_TIMEOUT_S,
+        restoring: bool = False,
     ) -> Started:
         place = self.paths.container(container.id)
         clear_leftovers(place)
@@ -117,7 +111,10 @@ class Conmon:
             self._launch([*words, *extra], place.bundle, pipes, start, inherited)
             conmon_pid = read_pid(pid_file)
             conmon_started = boot.start_time_to_record(conmon_pid)
-            pid = _await_pid(sync, runtime, place.oci_log, container.name, poll, deadline_s)
+            if restoring:
+                pid = _await_pid(sync, runtime, place.oci_log, container.name, look=Stranded(conmon_pid, container))
+            else:
+                pid = _await_pid(sync, runtime, place.oci_log, container.name, deadline_s=CREATE_TIMEOUT_S)
         return Started(pid, boot.start_time_to_record(pid), conmon_pid, conmon_started)
 
     def exec(
@@ -195,7 +192,7 @@ class ExecMonitor:
     def go(self) -> int:
         """Let the command run; its pid."""
         self._start.send(b"\0")
-        return _await_pid(self._sync, self.runtime, self.log, "", lambda: None, CREATE_TIMEOUT_S)
+        return _await_pid(self._sync, self.runtime, self.log, "", deadline_s=CREATE_TIMEOUT_S)
 
     def status(self) -> int:
         """Wait for the command to end; its exit status."""
@@ -283,12 +280,14 @@ def _await_pid(
     runtime: OciRuntime,
     log: Path,
     name: str,
-    poll: Callable[[], None],
-    deadline_s: float | None,
+    *,
+    look: Callable[[], None] = lambda: None,
+    deadline_s: float | None = None,
 ) -> int:
+    """``look`` is called about twice a second, and raises if there will be no answer."""
     end = None if deadline_s is None else time.monotonic() + deadline_s
     while not select.select([sync], [], [], POLL_S)[0]:
-        poll()
+        look()
         if end is not None and time.monotonic() > end:
             raise RuntimeFailed(f"{runtime.name} did not answer for container {name} in time", status=-1)
     answer = read_answer(sync)

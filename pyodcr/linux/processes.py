@@ -7,6 +7,7 @@ import signal
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 from pyodcr.linux import boot, pidfd
@@ -36,10 +37,8 @@ def with_argument(word: str) -> tuple[int, ...]:
 def descendants(ancestors: Iterable[int]) -> tuple[int, ...]:
     """The children of ``ancestors``, their children, and so on, parents before children."""
     children: dict[int, list[int]] = {}
-    for pid in pids():
-        with suppress(OSError):
-            stat = (PROC / str(pid) / "stat").read_bytes()
-            children.setdefault(int(stat.rpartition(b")")[2].split()[1]), []).append(pid)
+    for process in _all():
+        children.setdefault(process.parent, []).append(process.pid)
     found: list[int] = []
     following = list(ancestors)
     while following:
@@ -48,14 +47,31 @@ def descendants(ancestors: Iterable[int]) -> tuple[int, ...]:
     return tuple(found)
 
 
-def named(name: str) -> tuple[int, ...]:
-    """The processes whose program calls itself that (proc_pid_comm(5), 15 characters), zombies left out."""
-    found = []
+@dataclass(frozen=True, slots=True)
+class Process:
+    """``name`` is its program's, 15 characters of it; a ``zombie`` is dead, and its parent has not looked yet."""
+
+    pid: int
+    name: str
+    parent: int
+    zombie: bool
+
+
+def children(parent: int) -> tuple[Process, ...]:
+    return tuple(process for process in _all() if process.parent == parent)
+
+
+def _all() -> Iterator[Process]:
     for pid in pids():
-        with suppress(OSError):
-            if (PROC / str(pid) / "comm").read_text(errors="replace").rstrip("\n") == name and boot.start_time(pid):
-                found.append(pid)
-    return tuple(found)
+        with suppress(OSError):  # it is gone
+            before, _, after = (PROC / str(pid) / "stat").read_text(errors="replace").rpartition(")")
+            state, ppid = after.split()[:2]
+            yield Process(pid, before.partition("(")[2], int(ppid), state in "ZX")
+
+
+def named(name: str) -> tuple[int, ...]:
+    """The processes whose program calls itself that, zombies left out."""
+    return tuple(process.pid for process in _all() if process.name == name and not process.zombie)
 
 
 def kill_families(ancestors: Iterable[int]) -> None:
