@@ -3,22 +3,17 @@
 from __future__ import annotations
 
 import json
-import socket
 import subprocess
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-from tests.support.box import COUNTER, WAIT_S, Box, wait_for
+from tests.support.box import COUNTER, Box, wait_for
 from tests.support.checkpoints import (
     Counter,
     administrators_script,
     assert_undisturbed,
     held,
-    perl_tree,
     start_counter,
 )
 
@@ -340,100 +335,3 @@ def test_networked_container_keeps_its_address(box: Box, image: str) -> None:
     assert (after["IPAddress"], after["MacAddress"]) == (before["IPAddress"], before["MacAddress"])
     counter.moves()
     assert_undisturbed(counter)
-
-
-# it answers every line with the number of lines so far
-ANSWERING = """
-socket(S, PF_INET, SOCK_STREAM, 0); setsockopt(S, SOL_SOCKET, SO_REUSEADDR, 1);
-bind(S, sockaddr_in(9000, INADDR_ANY)) && listen(S, 5) or die $!;
-accept(C, S); select((select(C), $| = 1)[0]);
-while (<C>) { $n++; print C "$n\\n" }
-close(C);
-while (1) { select(undef, undef, undef, 0.05) }
-"""
-
-
-class Talk:
-    """A client outside of the container: it sends a line every few milliseconds, and reads whatever comes back."""
-
-    def __init__(self, connection: socket.socket) -> None:
-        self.answers: list[int] = []
-        self._connection = connection
-        self._ended = threading.Event()
-        self._threads = [threading.Thread(target=work) for work in (self._ask, self._listen)]
-        for thread in self._threads:
-            thread.start()
-
-    def _ask(self) -> None:
-        while not self._ended.wait(0.005):
-            self._connection.sendall(b"next\n")
-        self._connection.shutdown(socket.SHUT_WR)
-
-    def _listen(self) -> None:
-        with self._connection.makefile() as stream:
-            for line in stream:
-                self.answers.append(int(line))
-
-    def goes_on(self) -> None:
-        """Assert that answers to new questions come."""
-        reached = len(self.answers)
-        wait_for(lambda: len(self.answers) > reached + 10, "answers")
-
-    def close(self) -> None:
-        """Ask no more, and read the last answer."""
-        self._ended.set()
-        for thread in self._threads:
-            thread.join()
-        self._connection.close()
-
-
-@contextmanager
-def talking(address: str) -> Iterator[Talk]:
-    connection = wait_for(lambda: _connected(address), "the server")
-    connection.settimeout(WAIT_S)
-    talk = Talk(connection)
-    try:
-        yield talk
-    finally:
-        talk.close()
-
-
-def _connected(address: str) -> socket.socket | None:
-    try:
-        return socket.create_connection((address, 9000), WAIT_S)
-    except OSError:
-        return None
-
-
-def test_an_established_connection_goes_on(box: Box, tree: Path, tmp_path: Path) -> None:
-    """The peer goes on sending while the container is gone; nobody may answer it with a reset."""
-    rootfs = f"{perl_tree(tree, tmp_path)}:O"
-    box.run("run", "-d", "--name", "c", "--rootfs", rootfs, "perl", "-MSocket", "-e", ANSWERING)
-    address = box.inspect("c")["NetworkSettings"]["Networks"]["pyodcr"]["IPAddress"]
-    with talking(address) as talk:
-        talk.goes_on()
-        error = box.fail("checkpoint", "c", code="criu-tcp-established")
-        assert "--tcp-established" in error["hint"]
-        for words in ((), ("-e", tmp_path / "c.tar.zst")):
-            box.run("checkpoint", "--tcp-established", *words, "c")
-            box.run("restore", "--tcp-established", "c")
-            talk.goes_on()
-        box.run("checkpoint", "--tcp-established", "-R", "c")
-        talk.goes_on()
-    assert talk.answers == list(range(1, len(talk.answers) + 1)), "every line was answered, and once"
-
-
-def test_a_connection_is_not_lost_unasked(box: Box, tree: Path, tmp_path: Path) -> None:
-    rootfs = f"{perl_tree(tree, tmp_path)}:O"
-    box.run("run", "-d", "--name", "c", "--rootfs", rootfs, "perl", "-MSocket", "-e", ANSWERING)
-    address = box.inspect("c")["NetworkSettings"]["Networks"]["pyodcr"]["IPAddress"]
-    with wait_for(lambda: _connected(address), "the server") as connection:
-        connection.sendall(b"next\n")
-        assert connection.recv(100) == b"1\n"
-        box.run("checkpoint", "--tcp-established", "c")
-        error = box.fail("restore", "c", code="criu-tcp-established")
-        assert "--tcp-established" in error["hint"]
-        assert box.inspect("c")["State"]["Checkpointed"] is True
-        box.run("restore", "--tcp-established", "c")
-        connection.sendall(b"next\n")
-        assert connection.recv(100) == b"2\n", "a quiet peer has noticed nothing"
