@@ -14,17 +14,19 @@ its end.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection, Mapping
-from contextlib import closing
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, TypeAlias, cast
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, BinaryIO, Self, TypeAlias, cast
 
 from pyodcr import jsonio
 from pyodcr.checkpoint import capture
 from pyodcr.checkpoint.archive import names
 from pyodcr.checkpoint.archive.entry import MAX_WHOLE_BYTES
 from pyodcr.checkpoint.archive.extract import extract_to
+from pyodcr.checkpoint.archive.index import Index
 from pyodcr.checkpoint.archive.reader import ArchiveReader
 from pyodcr.errors import ArchiveInvalid
 from pyodcr.lifecycle.storage import unpack
@@ -40,6 +42,7 @@ if TYPE_CHECKING:
 IMAGES = (capture.IMAGES, names.PRE_CHECKPOINT)
 PARTS = (capture.ROOTFS, capture.SHM, capture.LOG)  # and the volumes
 MAX_DELETED_BYTES = 64 << 20  # a million of them
+BESIDE_IMAGES = (capture.CONFIG, capture.SPEC, capture.NETWORK, capture.SHM)  # what memory cannot be without
 LAST_IMAGE = "inventory.img"  # CRIU writes it when all others are whole
 
 
@@ -63,7 +66,7 @@ class Receiver:
     """Takes the entries of one archive, in any order.
 
     ``begin`` is called once with config.dump and spec.dump, makes the container and says where its parts go.
-    CRIU's images go to ``shelf``, what has to wait to the directory ``waiting``.
+    CRIU's images go to ``shelf``, what has to wait to the directory ``waiting``. Inside a ``with`` block.
     """
 
     def __init__(self, begin: Begin, *, shelf: Shelf, waiting: Path) -> None:
@@ -74,6 +77,17 @@ class Receiver:
         self._places: Places | None = None
         self._waiting: list[str] = []
         self._ended = False
+        self._child: unpack.Child | None = None  # that waits for the first tree
+        self._close = ExitStack()
+
+    def __enter__(self) -> Self:
+        self._child = self._close.enter_context(unpack.waiting())
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._close.__exit__(kind, error, trace)  # after an error they are killed, in the middle of what they do
 
     @property
     def network_status(self) -> Mapping[str, Any] | None:
@@ -102,8 +116,8 @@ class Receiver:
         self._ended = True
         self._go_on()
         rootfs = self._target(capture.ROOTFS)
-        if rootfs is not None:
-            self._remove_deleted(rootfs)
+        if rootfs is not None:  # and no tar has come for it
+            unpack.remove(rootfs, self._documents.pop(capture.DELETED, ()))
         if not (self._shelf.images / LAST_IMAGE).is_file():
             raise ArchiveInvalid(
                 f"the archive holds no complete checkpoint: {capture.IMAGES}/{LAST_IMAGE} is missing",
@@ -147,21 +161,19 @@ class Receiver:
         if name == capture.LOG:
             files.move(path, target / name)
             return
-        keep = unpack.names(path) if name == capture.ROOTFS else ()
         with path.open("rb") as source:
-            self._unpack(name, source.fileno(), target, keep)
+            self._unpack(name, source.fileno(), target)
         files.remove(path)
 
-    def _unpack(self, name: str, source: Source | int, target: Path, keep: Collection[str] = ()) -> None:
-        if name == capture.ROOTFS:
-            self._remove_deleted(target, keep)
-        elif name != capture.SHM:  # what the image has there was copied into the volume: it is to hold this alone
+    def _unpack(self, name: str, source: Source | int, target: Path) -> None:
+        deleted = self._documents.pop(capture.DELETED, ()) if name == capture.ROOTFS else ()
+        if name.startswith(f"{capture.VOLUMES}/"):  # what the image has there was copied into it; this is all there was
             for path in target.iterdir():
                 files.remove_tree(path)
-        unpack.tar(source, target, name=name)
-
-    def _remove_deleted(self, rootfs: Path, keep: Collection[str] = ()) -> None:
-        unpack.remove(rootfs, self._documents.pop(capture.DELETED, ()), keep=keep)
+        child = None
+        if not isinstance(source, int):
+            child, self._child = self._child, None
+        unpack.tar(source, target, deleted=deleted, name=name, child=child)
 
 
 def receive(source: Destination, receiver: Receiver, progress: Progress) -> int:
@@ -170,20 +182,54 @@ def receive(source: Destination, receiver: Receiver, progress: Progress) -> int:
     Raises :class:`ArchiveInvalid` for anything damaged, foreign or hostile.
     """
     info = source.stat()
-    size_bytes = 0
-    with source.open() as stream:
-        told = cast(BinaryIO, _Told(stream, progress, info.size_bytes if info is not None else 0))
-        try:
-            with closing(ArchiveReader(told)) as reader:
-                for entry in reader:
-                    receiver.take(entry)
-                    size_bytes += entry.size
-            receiver.finish()
-        except ArchiveInvalid as error:  # the reader does not know what it reads
-            raise ArchiveInvalid(
-                f"{source}: {error.message}", code=error.code, hint=error.hint, **error.details
-            ) from error
+    with source.open() as stream, _named(source), receiver:
+        return _receive(_Told(stream, progress, info.size_bytes if info is not None else 0), receiver)
+
+
+def receive_memory(source: Destination, receiver: Receiver, progress: Progress) -> int:
+    """As :func:`receive`, of an archive whose files are not wanted: they are not even read where that can be helped.
+
+    Every entry is verified by the manifest, which is verified itself.
+    """
+    with source.open() as stream, _named(source), receiver:
+        index = Index.load(stream) if stream.seekable() else None
+        if index is None:
+            if stream.seekable():
+                stream.seek(0)
+            return _receive(_Told(stream, progress, 0), receiver)
+        wanted = [told for told in index.manifest.entries if told.name.split("/")[0] in (*IMAGES, *BESIDE_IMAGES)]
+        total = sum(told.size for told in wanted)
+        with closing(index.entries(wanted)) as entries:
+            size_bytes = _take_all(entries, receiver, lambda done: progress(done, total))
+        receiver.finish()
+        return size_bytes
+
+
+def _receive(stream: _Told, receiver: Receiver) -> int:
+    with closing(ArchiveReader(cast(BinaryIO, stream))) as reader:
+        size_bytes = _take_all(reader, receiver)
+    receiver.finish()
     return size_bytes
+
+
+def _take_all(
+    entries: Iterable[Entry], receiver: Receiver, advance: Callable[[int], object] = lambda done: None
+) -> int:
+    size_bytes = 0
+    for entry in entries:
+        receiver.take(entry)
+        size_bytes += entry.size
+        advance(size_bytes)
+    return size_bytes
+
+
+@contextmanager
+def _named(source: Destination) -> Iterator[None]:
+    """The reader does not know what it reads."""
+    try:
+        yield
+    except ArchiveInvalid as error:
+        raise ArchiveInvalid(f"{source}: {error.message}", code=error.code, hint=error.hint, **error.details) from error
 
 
 class _Told:

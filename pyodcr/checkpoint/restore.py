@@ -25,7 +25,7 @@ from pyodcr.checkpoint.destinations import registry
 from pyodcr.checkpoint.hook import write_configuration
 from pyodcr.checkpoint.importing import import_container, without_static
 from pyodcr.checkpoint.options import Outcome, Progress, RestoreOptions, Warn, no_progress, no_warning
-from pyodcr.checkpoint.receiving import LAST_IMAGE, Begin, Places, Receiver, network_status, receive
+from pyodcr.checkpoint.receiving import LAST_IMAGE, Begin, Places, Receiver, network_status, receive, receive_memory
 from pyodcr.checkpoint.shelf import Shelf
 from pyodcr.checkpoint.undertaking import Undertaking
 from pyodcr.errors import ArchiveInvalid, NotFound, PyodcrError, RuntimeFailed, WrongState
@@ -184,7 +184,7 @@ class _Restore:
             places = self._begin(container, THROW_AWAY)
             return replace(places, rootfs=None, volumes={}, bundle=None)
 
-        return self._receive(archive, begin, progress)
+        return self._receive(archive, begin, progress, receive_memory)
 
     def from_archive(self, archive: Destination, progress: Progress, warn: Warn) -> _Memory:
         """Any archive, which brings the container along."""
@@ -204,10 +204,16 @@ class _Restore:
             warn(line)
         return memory
 
-    def _receive(self, archive: Destination, begin: Begin, progress: Progress) -> _Memory:
+    def _receive(
+        self,
+        archive: Destination,
+        begin: Begin,
+        progress: Progress,
+        read: Callable[[Destination, Receiver, Progress], int] = receive,
+    ) -> _Memory:
         shelf = Shelf(self.own.staging, self.ctx.config.checkpoint.staging)
         receiver = Receiver(begin, shelf=shelf, waiting=self.own.staging)
-        self.content_bytes = receive(archive, receiver, progress)
+        self.content_bytes = read(archive, receiver, progress)
         return _Memory(shelf.images, receiver.network_status)
 
     # --- the container ----------------------------------------------------------------------

@@ -23,6 +23,10 @@ from pyodcr.checkpoint.archive.streams import Intake
 
 CHUNK_BYTES = 1 << 20
 
+# Decompressed while the caller does something with an earlier one. Each is held twice (with its compressed form), and
+# the caller, who hashes and stores, is slower: more of them would wait for nothing.
+AHEAD_FRAMES = 1
+
 # A frame held whole, with what little zstd adds to content that does not compress.
 MAX_FRAME_BYTES = FRAME_BYTES + (32 << 10)
 
@@ -115,7 +119,7 @@ class ZstdDecoder:
                 frame = WholeFrame(self._whole(header), offset, header.content_bytes)
                 if header.content_bytes > SHARED_FRAME_BYTES:
                     conveyor.submit(_decode, frame)
-                    yield from self._logged(conveyor.results(keep=conveyor.threads))
+                    yield from self._logged(conveyor.results(keep=AHEAD_FRAMES))
                 else:  # it may be the next entry's header: the caller shall not wait for the bytes behind it
                     yield from self._logged(conveyor.results())
                     yield from self._logged([_decode(frame)])

@@ -58,7 +58,7 @@ def _copy(entry: Entry, fd: int) -> None:
                 _write((fd, offset, view))
             else:
                 writing.submit(_write, (fd, offset, view))
-                for _ in writing.results(keep=writing.threads):
+                for _ in writing.results(keep=1):
                     pass
             offset += len(view)
         for _ in writing.results():

@@ -1,11 +1,11 @@
-"""Reading one entry of an archive without the rest, by its seek table and its manifest.
+"""Reading some entries of an archive without the rest, by its seek table and its manifest.
 
 Only our own zstd archives have both; what is asked of another is found by reading from the front.
 """
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import BinaryIO, Self
@@ -13,12 +13,12 @@ from typing import BinaryIO, Self
 from pyodcr.checkpoint.archive import headers, manifest, names, seektable, zstdformat
 from pyodcr.checkpoint.archive.compression import FRAME_BYTES
 from pyodcr.checkpoint.archive.conveyor import Conveyor
-from pyodcr.checkpoint.archive.decode import MAX_FRAME_BYTES, WholeFrame, decode_frame
+from pyodcr.checkpoint.archive.decode import AHEAD_FRAMES, MAX_FRAME_BYTES, WholeFrame, decode_frame
 from pyodcr.checkpoint.archive.entry import Content, Entry
 from pyodcr.checkpoint.archive.headers import Member
 from pyodcr.checkpoint.archive.invalid import tampered
 from pyodcr.checkpoint.archive.limits import Limits
-from pyodcr.checkpoint.archive.manifest import Manifest
+from pyodcr.checkpoint.archive.manifest import Manifest, ManifestEntry
 from pyodcr.checkpoint.archive.reader import ArchiveReader
 from pyodcr.checkpoint.archive.seektable import SeekTable
 from pyodcr.checkpoint.archive.streams import read_at
@@ -58,25 +58,39 @@ class Index:
     @contextmanager
     def open(self, name: str) -> Iterator[Entry]:
         """The entry of this name, or :class:`NotFound`. Its mode is in its header only, which is not read: 0600."""
-        told = next((entry for entry in self.manifest.entries if entry.name == name), None)
-        if told is None:
-            raise NotFound(f"the archive has no {name}", entry=name)
-        if min(told.offset, told.size) < 0 or told.offset + told.size >= self._table.content[-1]:
-            raise tampered(f"{name} is said to lie beyond the end", entry=name)
-        first = self._table.frame_at(told.offset)
-        start = self._table.content[first]
-        with closing(self._chunks(first, told.offset + told.size)) as chunks:
-            content = Content(chunks, start)
-            for _ in content.views(told.offset - start):
-                pass
-            yield Entry(Member(name, told.kind, told.size, target=told.target), content, sha256=told.sha256)
+        with closing(self.entries(told for told in self.manifest.entries if told.name == name)) as found:
+            entry = next(found, None)
+            if entry is None:
+                raise NotFound(f"the archive has no {name}", entry=name)
+            yield entry
+
+    def entries(self, wanted: Iterable[ManifestEntry]) -> Generator[Entry, None, None]:
+        """Entries of the manifest, best in their order; each is to be read before the next is asked for.
+
+        No frame is read twice, and none that holds nothing of them, but for what is not worth a seek.
+        """
+        for run in _runs(wanted):
+            for told in run:
+                if min(told.offset, told.size) < 0 or told.offset + told.size >= self._table.content[-1]:
+                    raise tampered(f"{told.name} is said to lie beyond the end", entry=told.name)
+            first = self._table.frame_at(run[0].offset)
+            with closing(self._chunks(first, run[-1].offset + run[-1].size)) as chunks:
+                content = Content(chunks, self._table.content[first])
+                for told in run:
+                    for _ in content.views(told.offset - content.offset):
+                        pass
+                    entry = Entry(
+                        Member(told.name, told.kind, told.size, target=told.target), content, sha256=told.sha256
+                    )
+                    yield entry
+                    entry.finish()
 
     def _chunks(self, first: int, end: int) -> Generator[bytes, None, None]:
         """The content of the frames from the first on to that which holds the tar's byte before ``end``."""
         with Conveyor[bytes]() as conveyor:
             for frame in range(first, self._table.frame_at(end - 1) + 1):
                 conveyor.submit(decode_frame, self._frame(frame))
-                yield from conveyor.results(keep=conveyor.threads)
+                yield from conveyor.results(keep=AHEAD_FRAMES)
             yield from conveyor.results()
 
     def _frame(self, number: int) -> WholeFrame:
@@ -85,6 +99,18 @@ class Index:
         if content_bytes > FRAME_BYTES or size > MAX_FRAME_BYTES:
             raise tampered(f"a frame of {size} bytes at byte {offset}")
         return WholeFrame(read_at(self._source, offset, size), offset, content_bytes)
+
+
+def _runs(wanted: Iterable[ManifestEntry]) -> Iterator[list[ManifestEntry]]:
+    """Neighbours, with less than a frame between one and the next."""
+    run: list[ManifestEntry] = []
+    for told in wanted:
+        if run and not 0 <= told.offset - run[-1].offset - run[-1].size < FRAME_BYTES:
+            yield run
+            run = []
+        run.append(told)
+    if run:
+        yield run
 
 
 @contextmanager

@@ -1,6 +1,6 @@
 """The process that unpacks and removes: chrooted into the target, so no name in an archive can mean a place outside.
 
-Started by :mod:`unpack`. A descriptor holds the request (JSON), one of the first two; standard input is the tar;
+Started by :mod:`unpack`. Through a pipe comes the request (JSON), one of the first two; standard input is the tar;
 standard output takes the answer (JSON), one of the last four:
 
     {"target": "/path", "deleted": ["/path", ...], "keep": ["name", ...]}
@@ -31,8 +31,9 @@ _BUFFER_BYTES = 1 << 20
 
 def main(request_fd: int) -> None:
     with os.fdopen(request_fd, encoding="utf-8") as stream:
-        request: dict[str, Any] = json.load(stream)
-    os.write(1, json.dumps(_answer(request)).encode())
+        text = stream.read()
+    if text:  # else nothing was to be done after all
+        os.write(1, json.dumps(_answer(json.loads(text))).encode())
 
 
 def _answer(request: dict[str, Any]) -> dict[str, Any]:

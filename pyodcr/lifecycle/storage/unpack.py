@@ -14,10 +14,10 @@ import os
 import subprocess
 import sys
 from collections.abc import Collection, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from pyodcr import process
 from pyodcr.errors import ArchiveInvalid, PyodcrError, SystemFailed
@@ -58,6 +58,14 @@ _IMPOSSIBLE_ENTRY = frozenset(
 
 
 @dataclass(frozen=True, slots=True)
+class Child:
+    """A process that waits for its request, see :mod:`confined`."""
+
+    process: subprocess.Popen[bytes]
+    request: IO[str]
+
+
+@dataclass(frozen=True, slots=True)
 class Unpacked:
     """What a tar held: entries of all kinds, and bytes of data."""
 
@@ -75,11 +83,13 @@ def tar(
     invalid: type[PyodcrError] = ArchiveInvalid,
     max_entries: int | None = None,
     max_bytes: int | None = None,
+    child: Child | None = None,
 ) -> Unpacked:
     """Unpack a decompressed tar, a stream or a descriptor, into an existing directory.
 
     ``deleted`` are paths to remove there, a checkpoint's deleted files, unless the tar brings them. ``layer``: as
-    a lower directory of an overlay, OCI whiteouts in overlayfs's form. ``name`` is how errors call it.
+    a lower directory of an overlay, OCI whiteouts in overlayfs's form. ``name`` is how errors call it. ``child`` is
+    one that waits for a stream (:func:`waiting`).
     Raises ``invalid`` if it is damaged, cut short, impossible or beyond a limit; :class:`SystemFailed`
     (``no-space`` if that is it) when the kernel cannot; what reading ``source`` raises.
     """
@@ -90,10 +100,12 @@ def tar(
         "entries": max_entries,
         "size_bytes": max_bytes,
     }
-    with _child(request, source if isinstance(source, int) else subprocess.PIPE) as child:
+    fresh = waiting(source if isinstance(source, int) else subprocess.PIPE)
+    with nullcontext(child) if child is not None else fresh as asked:
+        _ask(asked, request)
         if not isinstance(source, int):
-            _feed(source, child)
-        answer = _answer(child, target, name, invalid)
+            _feed(source, asked.process)
+        answer = _answer(asked.process, target, name, invalid)
     if unsupported := answer["unsupported_xattrs"]:
         log.warning("%s: %d extended attributes were lost, the filesystem does not keep such", target, unsupported)
     return Unpacked(answer["entries"], answer["size_bytes"])
@@ -113,8 +125,9 @@ def remove(
     """
     if not paths:
         return
-    with _child({"target": str(root), "deleted": list(paths), "keep": list(keep)}, subprocess.DEVNULL) as child:
-        _answer(child, root, _LIST, invalid)
+    with waiting(subprocess.DEVNULL) as child:
+        _ask(child, {"target": str(root), "deleted": list(paths), "keep": list(keep)})
+        _answer(child.process, root, _LIST, invalid)
 
 
 def names(path: Path, *, invalid: type[PyodcrError] = ArchiveInvalid) -> frozenset[str]:
@@ -130,16 +143,26 @@ def names(path: Path, *, invalid: type[PyodcrError] = ArchiveInvalid) -> frozens
 
 
 @contextmanager
-def _child(request: dict[str, Any], source: int) -> Iterator[subprocess.Popen[bytes]]:
-    # In memory, not on the command line: a list of deleted files may be longer than that can be.
-    fd = os.memfd_create("request")
-    with os.fdopen(fd, "w", encoding="utf-8") as stream:
+def waiting(source: int = subprocess.PIPE) -> Iterator[Child]:
+    """A process for one tar, started before that is there, so that it costs no time then; unused, it is killed."""
+    reading, writing = os.pipe()
+    argv = [sys.executable, "-I", "-S", "-c", _START, str(_IMPORT_ROOT), str(reading)]
+    pipe = subprocess.PIPE
+    with (
+        os.fdopen(writing, "w", encoding="utf-8") as request,
+        os.fdopen(reading) as theirs,
+        process.spawn(argv, stdin=source, stdout=pipe, stderr=pipe, pass_fds=[reading]) as child,
+    ):
+        theirs.close()
+        yield Child(child, request)
+        if not request.closed:
+            child.kill()
+
+
+def _ask(child: Child, request: dict[str, Any]) -> None:
+    # Through a pipe, not on the command line: a list of deleted files may be longer than that can be.
+    with suppress(BrokenPipeError), child.request as stream:  # it is dead? then its last words say why
         json.dump(request, stream)
-        stream.flush()
-        os.lseek(fd, 0, os.SEEK_SET)
-        argv = [sys.executable, "-I", "-S", "-c", _START, str(_IMPORT_ROOT), str(fd)]
-        with process.spawn(argv, stdin=source, stdout=subprocess.PIPE, stderr=subprocess.PIPE, pass_fds=[fd]) as child:
-            yield child
 
 
 def _feed(source: Source, child: subprocess.Popen[bytes]) -> None:

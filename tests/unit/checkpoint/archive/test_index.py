@@ -4,6 +4,7 @@ import io
 import os
 import subprocess
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO, cast
 
@@ -66,6 +67,38 @@ def test_several_entries_by_one_index() -> None:
     for name in ("stats-dump", "ctr.log", "stats-dump"):
         with index.open(name) as entry:
             assert entry.read(7) + entry.read() == FILES[name]
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("config.dump", "ctr.log", "stats-dump"),
+        ("spec.dump", "checkpoint/pages-2.img", "deleted.files"),
+        ("checkpoint/pages-1.img", "checkpoint/pages-2.img"),
+        tuple(FILES),
+        (),
+    ],
+)
+def test_some_entries_and_no_others(names: tuple[str, ...]) -> None:
+    source = Counting(written(FILES))
+    index = Index.load(source)
+    assert index is not None
+    contents = {"config.dump": CONFIG, "spec.dump": SPEC, **FILES}
+    read = {entry.name: entry.read() for entry in index.entries(e for e in index.manifest.entries if e.name in names)}
+    assert read == {name: contents[name] for name in names}
+    needed = sum(len(contents[name]) for name in names)
+    assert source.taken < needed + 3 * MIB, "what lies between is not read"
+
+
+def test_an_entry_that_nobody_reads_is_verified_too() -> None:
+    index = Index.load(io.BytesIO(written(FILES)))
+    assert index is not None
+    told = next(entry for entry in index.manifest.entries if entry.name == "ctr.log")
+    changed = replace(told, sha256="0" * 64)
+    with pytest.raises(ArchiveInvalid, match=r"ctr\.log") as caught:
+        for _ in index.entries([changed]):
+            pass
+    assert caught.value.code == "archive-tampered"
 
 
 def test_directories_and_symlinks() -> None:
