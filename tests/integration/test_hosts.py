@@ -101,7 +101,7 @@ def test_a_bad_address_is_one_line(address: str) -> None:
 
 def test_a_host_of_its_own_has_a_leaf_of_its_own() -> None:
     """Containers restored there would lie below it else, be taken into the next dump, and double at each restore."""
-    argv = [TESTHOST, "second", "--name=leaf", "--alone", "--", "cat", "/proc/self/cgroup"]
+    argv: list[str | Path] = [TESTHOST, "second", "--name=leaf", "--alone", "--", "cat", "/proc/self/cgroup"]
     said = subprocess.run(argv, capture_output=True, text=True, check=True).stdout
     assert "0::/init" in said.splitlines()
     routes = subprocess.run([*argv[:-2], "ip", "route"], capture_output=True, text=True, check=True).stdout

@@ -207,7 +207,7 @@ def test_who_may_look_and_who_must_wait_while_a_checkpoint_is_held(box: Box, tre
             box,
             [
                 ("start", "c"), ("stop", "-t", "0", "c"), ("kill", "c"), ("pause", "c"), ("unpause", "c"),
-                ("restart", "c"), ("rm", "-f", "-t", "0", "c"), ("exec", "c", "true"), ("checkpoint", "c"),
+                ("restart", "c"), ("rm", "c"), ("exec", "c", "true"), ("checkpoint", "c"),
                 ("restore", "c"),
             ],
         )  # fmt: skip

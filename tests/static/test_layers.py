@@ -62,9 +62,7 @@ def imported(path: Path) -> Iterator[tuple[int, str]]:
 def test_imports_run_downward(path: Path) -> None:
     own = layer(module(path))
     upward = [
-        f"line {line}: {name}"
-        for line, name in imported(path)
-        if name.partition(".")[0] in ROOTS and layer(name) > own
+        f"line {line}: {name}" for line, name in imported(path) if name.partition(".")[0] in ROOTS and layer(name) > own
     ]
     assert not upward, f"{module(path)} imports from above itself: {', '.join(upward)}"
 
