@@ -133,6 +133,6 @@ def abort(address: Address, settings: Settings, part: str) -> None:
         raise DestinationError(
             f"an unfinished upload to {address.url} may remain: {part}",
             code=error.code,
-            hint=f"it is removed by that host when the connection breaks there; or remove it by hand ({error.message})",
+            hint=f"that host removes it when it sees the connection end, else: pyodcr system prune ({error.message})",
             temporary=part,
         ) from error
