@@ -193,7 +193,7 @@ def test_the_script_asks_at_two_stages_only(tmp_path: Path) -> None:
 def test_serving_ends_with_the_last_of_runtime_and_criu(place: Path) -> None:
     """A runtime that is killed does not end its CRIU."""
     server = HookServer(place)
-    order = []
+    order: list[str] = []
 
     def answer(question: Question) -> bool:
         if question.stage == "pre-dump":

@@ -80,6 +80,6 @@ def test_what_is_not_settled_is_recovered_though_this_process_lives(ctx: Context
 @pytest.mark.usefixtures("stubborn")
 def test_without_a_guard_the_row_stays_and_is_nobodys(ctx: Context, operation: Operation) -> None:
     with pytest.raises(SystemFailed), Undertaking(ctx, operation):
-        os.kill(*guards(operation), signal.SIGKILL)
+        os.kill(guards(operation)[0], signal.SIGKILL)
     (left,) = ctx.db.operations()
     assert not left.owner_lives

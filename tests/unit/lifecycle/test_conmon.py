@@ -102,7 +102,7 @@ def test_no_answer_within_the_deadline(monkeypatch: pytest.MonkeyPatch, tmp_path
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     polled: list[int] = []
     with ours, theirs, pytest.raises(RuntimeFailed) as caught:
-        conmon._await_pid(ours, RUNTIME, tmp_path / "log", "web", lambda: polled.append(1), 0.05)
+        conmon._await_pid(ours, RUNTIME, tmp_path / "log", "web", look=lambda: polled.append(1), deadline_s=0.05)
     assert polled
     assert "web" in caught.value.message
 
@@ -115,7 +115,7 @@ def test_who_polls_may_give_up(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) 
         raise KeyError
 
     with ours, theirs, pytest.raises(KeyError):
-        conmon._await_pid(ours, RUNTIME, tmp_path / "log", "web", give_up, None)
+        conmon._await_pid(ours, RUNTIME, tmp_path / "log", "web", look=give_up)
 
 
 def test_leftovers_are_cleared(place: ContainerPaths) -> None:

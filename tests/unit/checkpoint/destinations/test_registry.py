@@ -48,7 +48,7 @@ def test_a_relative_path_is_told_as_written_and_kept_absolute(monkeypatch: pytes
     assert resolve("./s3:odd", Config()).url == f"{tmp_path}/s3:odd"
 
 
-@pytest.mark.parametrize("text", ["http://host/c", "C:\\c.tar", "c:/c.tar", "s3:bucket/key", "ssh://host/c"])
+@pytest.mark.parametrize("text", ["http://host/c", "C:\\c.tar", "c:/c.tar", "s3:bucket/key", "ftp://host/c"])
 def test_an_unknown_scheme_lists_the_known(text: str) -> None:
     with pytest.raises(UsageError) as caught:
         resolve(text, Config())
