@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from pyodcr import jsonio
 from pyodcr.checkpoint.options import DumpOptions
-from pyodcr.lifecycle import prepare
 from pyodcr.lifecycle.models import Container
 from pyodcr.lifecycle.spec import annotation
 from pyodcr.lifecycle.storage import diff, pack
@@ -82,7 +81,7 @@ def locate(ctx: Context, container: Container, options: DumpOptions) -> Sources:
     log = Path(config.log_path or place.log)
     # a directory of the host for a root filesystem is used as it is: it does not travel
     travels = not options.ignore_rootfs and (not config.rootfs or config.rootfs_overlay)
-    lowers = prepare.lower_directories(ctx, container) if travels else ()
+    lowers = ctx.lower_directories(container) if travels else ()
     return Sources(place.upper, lowers, place.merged, tuple(trees), log)
 
 
