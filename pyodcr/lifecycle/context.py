@@ -93,6 +93,13 @@ class Context:
         name = Path(config.runtime).name
         return OciRuntime(name, probe.find(self.config, config.runtime), Path("/run") / name)
 
+    def lower_directories(self, container: Container) -> tuple[Path, ...]:
+        """The read-only layers below the container's own, topmost first."""
+        config = container.config
+        if config.rootfs:
+            return (Path(config.rootfs),)
+        return self.images.lower_dirs(self.images.lookup(config.image_id))
+
     def find(self, ref: str) -> Container:
         """The recorded snapshot, without a lock: for reading."""
         self.refresh_after_reboot()

@@ -57,7 +57,7 @@ def mount_rootfs(ctx: Context, container: Container) -> Path:
     if config.rootfs and not config.rootfs_overlay:
         require_no_mounts(Path(config.rootfs))
         return Path(config.rootfs)
-    return overlay.mount(place.layer, lower_directories(ctx, container), label=config.mount_label)
+    return overlay.mount(place.layer, ctx.lower_directories(container), label=config.mount_label)
 
 
 def require_no_mounts(rootfs: Path) -> None:
@@ -72,14 +72,6 @@ def require_no_mounts(rootfs: Path) -> None:
             code="rootfs-has-mounts",
             hint="give it an overlay of its own: --rootfs DIR:O",
         )
-
-
-def lower_directories(ctx: Context, container: Container) -> tuple[Path, ...]:
-    """The read-only layers below the container's own, topmost first."""
-    config = container.config
-    if config.rootfs:
-        return (Path(config.rootfs),)
-    return ctx.images.lower_dirs(ctx.images.lookup(config.image_id))
 
 
 def prepare(ctx: Context, container: Container, undo: ExitStack) -> Container:

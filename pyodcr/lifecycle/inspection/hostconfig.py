@@ -10,7 +10,7 @@ from pyodcr.lifecycle.inspection import mounts, network
 from pyodcr.lifecycle.models import ContainerConfig
 from pyodcr.lifecycle.network.mode import mode_of
 from pyodcr.lifecycle.spec import capabilities, resources
-from pyodcr.lifecycle.spec.security import ANNOTATION
+from pyodcr.lifecycle.spec.annotation import ANNOTATION
 
 
 def describe(config: ContainerConfig, spec: JsonObject, *, default_parent: str) -> JsonObject:

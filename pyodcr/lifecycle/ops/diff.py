@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from pyodcr.errors import Unsupported
-from pyodcr.lifecycle import prepare
 from pyodcr.lifecycle.storage import diff as overlay_diff
 
 if TYPE_CHECKING:
@@ -25,6 +24,6 @@ def diff(ctx: Context, ref: str) -> Sequence[tuple[str, str]]:
     upper = ctx.place(container).upper
     if not upper.is_dir():
         return []  # it has never run
-    found = overlay_diff.changes(upper, prepare.lower_directories(ctx, container))
+    found = overlay_diff.changes(upper, ctx.lower_directories(container))
     kinds = dict.fromkeys(found.modified, "C") | dict.fromkeys(found.added, "A") | dict.fromkeys(found.deleted, "D")
     return sorted(((kind, path) for path, kind in kinds.items() if path != "/"), key=lambda change: change[1])

@@ -22,7 +22,6 @@ from pyodcr.jsonio import JsonObject
 from pyodcr.lifecycle.spec import annotation, mount_options, oci, sysctls
 from pyodcr.lifecycle.spec.capabilities import ALL as CAPABILITIES
 from pyodcr.lifecycle.spec.devices import ALLOW_ALL, DENY_ALL, Device
-from pyodcr.lifecycle.spec.security import ANNOTATION
 from pyodcr.lifecycle.spec.shapes import flag, integer, many, record, table, text
 
 # Files of the engine that each start makes anew; where Podman has its own of them, they are replaced by ours.
@@ -41,7 +40,7 @@ REMADE = frozenset(
 
 NAMESPACES = ("mount", "pid", "network", "ipc", "uts", "cgroup")
 _KINDS = frozenset({"proc", "sysfs", "tmpfs", "devpts", "mqueue", "cgroup", "cgroup2"})
-_ANNOTATIONS = (f"{ANNOTATION}.", "org.opencontainers.image.", annotation.MANAGER)
+_ANNOTATIONS = (f"{annotation.ANNOTATION}.", "org.opencontainers.image.", annotation.MANAGER)
 
 # what the runtimes put into every /dev
 _DEFAULT_DEVICES = {

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-from pyodcr.errors import UsageError
-from pyodcr.lifecycle.options import CreateOptions
-from pyodcr.lifecycle.spec.security import ANNOTATION, Security
+from typing import TYPE_CHECKING
 
+from pyodcr.errors import UsageError
+
+if TYPE_CHECKING:
+    from pyodcr.lifecycle.options import CreateOptions
+    from pyodcr.lifecycle.spec.security import Security
+
+ANNOTATION = "io.podman.annotations"
 # Names a file whose action-script CRIU runs as root. The runtimes obey it, so it is ours alone.
 CRIU_CONFIG = "org.criu.config"
 MANAGER = "io.container.manager"  # libpod: how readers of an archive tell whose format it has

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from pyodcr.errors import Unsupported, UsageError
+from pyodcr.lifecycle.spec.annotation import ANNOTATION
 
 # Podman's, but for /sys/devices/system/cpu/cpu*/thermal_throttle: each masked directory is a mount that CRIU
 # wants to find again, and a host with fewer CPUs could not restore the container
@@ -26,8 +27,6 @@ MASKED_PATHS = (
 )
 READONLY_PATHS = ("/proc/asound", "/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger")
 CGROUP_PATH = "/sys/fs/cgroup"
-
-ANNOTATION = "io.podman.annotations"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -22,16 +22,18 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 from pyodcr.errors import Conflict, ImageInvalid, NotFound, UsageError
-from pyodcr.lifecycle.storage import catalog, images, importing, progress, pulling, refs, staging
+from pyodcr.lifecycle.storage import catalog, images, progress, refs, staging
 from pyodcr.lifecycle.storage.catalog import Catalog, Found, Record
 from pyodcr.lifecycle.storage.images import Image, ImageDocument, NewImage
 from pyodcr.lifecycle.storage.layers import LayerStore
-from pyodcr.lifecycle.storage.pulling import PullPolicy
-from pyodcr.lifecycle.storage.skopeo import Access
 from pyodcr.linux import files, flock, syncfs
+
+if TYPE_CHECKING:
+    from pyodcr.lifecycle.storage.pulling import PullPolicy
+    from pyodcr.lifecycle.storage.skopeo import Access
 
 log = logging.getLogger(__name__)
 
@@ -126,6 +128,8 @@ class ImageStore:
 
         ``changes`` are Dockerfile instructions (see :mod:`changes`), ``architecture`` is the host's if not given.
         """
+        from pyodcr.lifecycle.storage import importing
+
         return importing.import_rootfs(
             self, source, ref, changes=changes, message=message, architecture=architecture, report=report
         )
@@ -134,12 +138,18 @@ class ImageStore:
         self,
         ref: str,
         *,
-        policy: PullPolicy = PullPolicy.MISSING,
+        policy: PullPolicy | None = None,
         access: Access | None = None,
         report: progress.Progress = progress.silent,
     ) -> Image:
-        """Fetch an image from where ``ref`` says (see :func:`refs.source`) unless ``policy`` is content with ours."""
-        return pulling.pull(self, ref, policy=policy, access=access or Access(), report=report)
+        """Fetch an image from where ``ref`` says (see :func:`refs.source`) unless ``policy`` is content with ours.
+
+        It is so with any that is here, unless another one is given.
+        """
+        from pyodcr.lifecycle.storage import pulling, skopeo
+
+        policy = policy or pulling.PullPolicy.MISSING
+        return pulling.pull(self, ref, policy=policy, access=access or skopeo.Access(), report=report)
 
     def tag(self, ref: str, name: str) -> Image:
         """Give an image one more name; if another image has it, that one loses it."""
