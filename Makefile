@@ -5,9 +5,10 @@ TESTHOST := tools/testhost
 INSIDE   := $(TESTHOST) enter --
 SOURCES  := pyodcr tests tools plugins bench
 
-# A worker for each processor, and a host for each worker: no test sees what one of another worker does or leaves.
+# A host for each worker: no test sees what one of another worker does or leaves. They wait often enough for one more
+# worker than there are processors.
 worker   = --tx 'popen//python=$(TESTHOST) second --name worker$(1) --alone -- python'
-WORKERS  := --dist worksteal $(foreach number,$(shell seq $$(nproc)),$(call worker,$(number)))
+WORKERS  := --dist worksteal $(foreach number,$(shell seq $$(($$(nproc) + 1))),$(call worker,$(number)))
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test unit integration check bench shell host clean

@@ -29,7 +29,7 @@ from tests.support.killing import Step, changes, kill_at, sample
 
 pytestmark = [pytest.mark.root, pytest.mark.timeout(900)]
 
-POINTS = int(os.environ.get("PYODCR_KILL_POINTS", "6"))
+POINTS = int(os.environ.get("PYODCR_KILL_POINTS", "4"))
 COUNTING = f'trap "exit 3" TERM; {COUNTER}'
 Act = Callable[[], object]
 
@@ -233,8 +233,8 @@ def test_pause_and_unpause(on_one: Killed) -> None:
             on_one.run("unpause", "c")
         on_one.counter.moves()
 
-    on_one.sweep(on_one.running, ("pause", "c"), again, points=POINTS // 2)
-    on_one.sweep(on_one.paused, ("unpause", "c"), again, points=POINTS // 2)
+    on_one.sweep(on_one.running, ("pause", "c"), again, points=POINTS * 3 // 4)
+    on_one.sweep(on_one.paused, ("unpause", "c"), again, points=POINTS * 3 // 4)
 
 
 @pytest.mark.parametrize("force", [True, False])
