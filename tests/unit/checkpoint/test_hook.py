@@ -132,7 +132,7 @@ def test_what_takes_longer_than_it_may_is_refused(place: Path) -> None:
 
     script = f"export CRTOOLS_SCRIPT_ACTION=pre-dump; {asking(place).replace('exit $status', 'test $status = 0')} && "
     script += f"export CRTOOLS_SCRIPT_ACTION=post-dump && {asking(place)}"
-    server = HookServer(place, max_frozen_s=0.3)
+    server = HookServer(place, max_frozen_s=2.0)  # the second hook is to have started by then
     with criu(script) as runtime:
         assert serve(server, runtime, answer, lost) == 1
     assert called.is_set()
