@@ -54,6 +54,15 @@ def test_an_established_connection_goes_on(served: tuple[Counter, Talk], tmp_pat
     assert_undisturbed(server)
 
 
+def test_a_connection_goes_on_through_an_import(served: tuple[Counter, Talk], tmp_path: Path) -> None:
+    """Its network comes up behind a lock, and not before the archive was read to its end."""
+    (server, _), box, archive = served, served[0].box, tmp_path / "c.tar.zst"
+    box.run("checkpoint", "--tcp-established", "-e", archive, "c")
+    box.run("rm", "c")
+    box.run("restore", "--tcp-established", "-i", archive)
+    assert_undisturbed(server)
+
+
 def test_a_connection_is_not_lost_unasked(box: Box, perl: Path) -> None:
     _, address = start_server(box, perl)
     with wait_for(lambda: connected(address), "the server") as connection:
