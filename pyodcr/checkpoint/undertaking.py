@@ -90,6 +90,7 @@ class Undertaking:
     def record(self, stage: Stage, **details: Any) -> None:
         self.operation = replace(self.operation, stage=stage, **details)
         self._ctx.db.put_operation(self.operation)
+        log.debug("the %s is %s", self.operation.kind, stage)
 
     def adopt(self, container: Container, **details: Any) -> Container:
         """Record a new container, which exists from now on as long as this operation does, or succeeds."""
