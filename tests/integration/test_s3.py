@@ -250,10 +250,34 @@ def test_a_connection_that_breaks_is_taken_up_again(one_box: Box, tree: Path, tm
         counter = start_counter(box, tree)
         before = counter.reading()
         box.run("checkpoint", "-e", URL, "c")
-        proxy.spoil("GET", KEY, Fault.CUT_SHORT, times=1)
+        # the first answers are its end, where the index is
+        proxy.spoil("GET", KEY, Fault.CUT_SHORT, times=4)
         box.run("restore", "c")
-        counter.moves(above=before)
-        assert proxy.seen("GET", KEY) > 1, "nothing was cut short"
+        reached = counter.moves(above=before)
+        box.run("checkpoint", "-e", URL, "c")
+        box.run("rm", "c")
+        asked = proxy.seen("GET", KEY)
+        proxy.spoil("GET", KEY, Fault.CUT_SHORT, times=1)
+        box.run("restore", "-i", URL)
+        counter.moves(above=reached)
+        assert proxy.seen("GET", KEY) == asked + 2, "nothing was cut short"
+
+
+def test_a_server_that_dies_under_an_import(one_box: Box, tree: Path, tmp_path: Path) -> None:
+    """Half of the container stands there by then."""
+    box = one_box
+    with serve(tmp_path) as server, faults(server.port) as proxy, reaching(server, box, proxy.endpoint):
+        server.make_bucket(BUCKET)
+        counter = start_counter(box, tree)
+        box.run("checkpoint", "-e", URL, "c")
+        box.run("rm", "c")
+        proxy.spoil("GET", KEY, Fault.CUT_SHORT, times=1)
+        proxy.spoil("GET", KEY, Fault.UNHEARD, times=4)  # as often as it is taken up again
+        error = box.fail("restore", "-i", URL, code="destination-unreachable")
+        assert URL in error["error"]
+        assert (box.containers(), files_left(box), operations(box)) == ([], [], [])
+        box.run("restore", "-i", URL)
+        counter.moves()
 
 
 def test_an_object_that_is_gone_is_named(one_box: Box, tree: Path, tmp_path: Path) -> None:
