@@ -168,7 +168,7 @@ def test_a_stalled_upload_keeps_only_its_container_busy(survivor: Counter, serve
     with faults(server.port) as proxy, stalled(survivor, server, proxy, 1) as command:
         assert survivor.name in box.run("ps")
         assert box.state(survivor.name) == "running"
-        for verb in (("stop",), ("pause",), ("rm", "-f"), ("checkpoint", "-e", URL)):
+        for verb in (("stop",), ("pause",), ("rm",), ("checkpoint", "-e", URL)):
             error = box.fail(*verb, survivor.name, code="busy")
             assert str(command.pid) in error["error"]
         proxy.let_go()
