@@ -20,7 +20,7 @@ from pyodcr.checkpoint.criu import CriuVersion, NetworkLock
 from pyodcr.checkpoint.criulog import printable
 from pyodcr.errors import ToolNotFound
 from pyodcr.lifecycle.probe import RuntimeInfo
-from pyodcr.linux import mounts, release
+from pyodcr.linux import memory, mounts, release
 from pyodcr.linux.release import Release
 
 LOCK_TOOLS: dict[NetworkLock, tuple[str, ...]] = {
@@ -128,7 +128,7 @@ def observe(
         locks=sight.locks,
         tcp_established=tcp_established,
         file_locks=file_locks,
-        memory_bytes=_memory_bytes(pids),
+        memory_bytes=_memory_bytes(pids) + _tmpfs_bytes(init),
         staging=staging,
         staging_free_bytes=free_bytes(staging),
         hook_directory=hook_directory,
@@ -165,7 +165,7 @@ def free_bytes(directory: Path) -> int:
     place = existing(directory)
     status = os.statvfs(place)
     free = status.f_bavail * status.f_frsize
-    return min(free, _available_memory()) if _fstype(place) == "tmpfs" else free
+    return min(free, memory.host()["MemAvailable"]) if _fstype(place) == "tmpfs" else free
 
 
 def is_noexec(directory: Path) -> bool:
@@ -289,6 +289,19 @@ def _memory_bytes(pids: Collection[int]) -> int:
     return private + shared
 
 
+def _tmpfs_bytes(init: int) -> int:
+    """What CRIU packs of the tmpfs mounts of a container, at most: it compresses them."""
+    used: dict[int, int] = {}
+    with suppress(OSError):  # it has just ended
+        for found in mounts.table(init):
+            if found.fstype == "tmpfs" and found.root == "/":
+                place = Path(f"/proc/{init}/root", *found.target.parts[1:])
+                with suppress(OSError):
+                    status = os.statvfs(place)
+                    used[os.stat(place).st_dev] = (status.f_blocks - status.f_bfree) * status.f_frsize
+    return sum(used.values())
+
+
 def _status(pid: int | str) -> dict[str, str]:
     with suppress(OSError):
         lines = Path(f"/proc/{pid}/status").read_text(errors="replace").splitlines()
@@ -298,11 +311,6 @@ def _status(pid: int | str) -> dict[str, str]:
 
 def _kilobytes(values: dict[str, str], name: str) -> int:
     return int(values.get(name, "0 kB").split()[0]) * 1024
-
-
-def _available_memory() -> int:
-    lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
-    return _kilobytes({name: value for name, _, value in (line.partition(":") for line in lines)}, "MemAvailable")
 
 
 def _fstype(path: Path) -> str:

@@ -20,6 +20,7 @@ from tests.support.checkpoints import (
     kill,
     operations,
     perl_tree,
+    start_counter,
     tampering,
 )
 from tests.support.s3server import serve
@@ -115,6 +116,18 @@ def test_every_byte_of_memory_arrives(noisy: Counter, staging: str, compression:
 
 def test_memory_is_what_is_chosen_where_there_is_enough(noisy: Counter) -> None:
     assert exported(noisy.box, "-e", noisy.box.root / "c.tar")["staging"] == "memory"
+
+
+def test_files_in_memory_are_counted(box: Box, tree: Path, tmp_path: Path) -> None:
+    """CRIU packs the tmpfs mounts of a container into its images: they take room, too."""
+    counter = start_counter(box, tree, "--tmpfs", "/data:size=200m")
+    box.run("exec", "c", "dd", "if=/dev/urandom", "of=/data/noise", "bs=1M", "count=150")
+    noise = box.run("exec", "c", "sha256sum", "/data/noise")
+    assert exported(box, "-e", tmp_path / "c.tar")["staging"] == "memory"
+    box.run("rm", "c")
+    box.run("restore", "-i", tmp_path / "c.tar")
+    counter.moves()
+    assert box.run("exec", "c", "sha256sum", "/data/noise") == noise
 
 
 def test_what_is_kept_is_on_disk(noisy: Counter) -> None:

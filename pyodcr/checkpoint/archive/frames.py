@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
 
 DIGEST_BYTES = 32
-SPARE_FRAMES = 1  # in flight beside those that the threads work on
 
 
 class FrameLog:
@@ -132,7 +131,7 @@ class FrameWriter:
             self._free.append(buffer)
             return
         self._conveyor.submit(partial(self._make, self._encode, size), buffer)
-        self._write_finished(keep=self._conveyor.threads + SPARE_FRAMES)
+        self._write_finished(keep=self._conveyor.threads)
 
     def add_blank(self, blank: Blank) -> None:
         if self._encode is None:

@@ -1,8 +1,9 @@
 """Leaving bytes out of an upload until they are known, while what follows them is already there.
 
-The header of a tar entry holds its size, and CRIU's images grow while they are archived. Files and multipart uploads
-can leave room for it; what takes bytes in order only (a pipe) gets them in order, and what follows the gap waits in
-staging.
+The header of a tar entry holds its size, and CRIU's images grow while they are archived. A file can leave room for it;
+what takes bytes in order only gets them in order, and all waits in staging until the sizes are known. So does S3: its
+parts may come in any order, but some servers (rclone) hold each until the one before has come, and would never take
+the parts behind one that is held back.
 """
 
 from __future__ import annotations

@@ -14,11 +14,33 @@ if TYPE_CHECKING:
     from mypy_boto3_s3.type_defs import CompletedPartTypeDef, UploadPartOutputTypeDef
 
 
+class PartBuffer:
+    """Room for a part, in memory that the kernel keeps for us (memfd_create(2)): we touch no more than a block of it.
+
+    It is closed with the last that uses it: a thread may still be sending from it when its upload was given up.
+    """
+
+    def __init__(self, size_bytes: int) -> None:
+        self.size_bytes = size_bytes
+        self._fd = os.memfd_create("part")
+
+    def __del__(self) -> None:
+        os.close(self._fd)
+
+    def write(self, data: memoryview, offset: int) -> None:
+        written = 0
+        while written < len(data):
+            written += os.pwrite(self._fd, data[written:], offset + written)
+
+    def read(self, size: int, offset: int) -> bytes:
+        return os.pread(self._fd, size, offset)
+
+
 class Part:
     """The first ``size_bytes`` of ``buffer``, which belongs to the part until it has ended."""
 
     def __init__(
-        self, client: S3Client, bucket: str, key: str, upload_id: str, number: int, buffer: bytearray, size_bytes: int
+        self, client: S3Client, bucket: str, key: str, upload_id: str, number: int, buffer: PartBuffer, size_bytes: int
     ) -> None:
         self.buffer = buffer
         self._number = number
@@ -26,7 +48,7 @@ class Part:
         self._error: BaseException | None = None
 
         def send() -> None:
-            body = _Body(memoryview(buffer)[:size_bytes])
+            body = _Body(buffer, size_bytes)
             try:
                 self._answer = client.upload_part(
                     Bucket=bucket, Key=key, UploadId=upload_id, PartNumber=number, Body=body
@@ -63,21 +85,22 @@ class _Body:
     and the whole part would have to be out within that time.
     """
 
-    def __init__(self, content: memoryview) -> None:
-        self._content = content
+    def __init__(self, buffer: PartBuffer, size_bytes: int) -> None:
+        self._buffer = buffer
+        self._size_bytes = size_bytes
         self._position = 0
 
     def __len__(self) -> int:
-        return len(self._content)
+        return self._size_bytes
 
-    def read(self, size: int | None = None) -> memoryview:
-        end = len(self._content) if size is None or size < 0 else self._position + size
-        block = self._content[self._position : end]
+    def read(self, size: int | None = None) -> bytes:
+        left = self._size_bytes - self._position
+        block = self._buffer.read(left if size is None or size < 0 else min(size, left), self._position)
         self._position += len(block)
         return block
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        base = {os.SEEK_SET: 0, os.SEEK_CUR: self._position, os.SEEK_END: len(self._content)}[whence]
+        base = {os.SEEK_SET: 0, os.SEEK_CUR: self._position, os.SEEK_END: self._size_bytes}[whence]
         self._position = base + offset
         return self._position
 

@@ -4,10 +4,8 @@ The upload is created before the first byte, so its ID can be recorded before an
 sent by threads while the next one fills: as many at once as fit into 16 MiB, and at least one. Part sizes double
 every 2,000 parts, since S3 allows 10,000 of them and a pipe does not tell its length: 8 MiB parts reach 484 GiB.
 
-Bytes that are not known yet (:meth:`S3Upload.reserve`) hold back the part they are in; those behind it are sent.
-
-Memory beside boto3's own: the parts being sent, the one being filled and the one held back, (in flight + 2) x part
-size. That is 32 MiB up to an archive of 15 GiB, 48 MiB up to 47 GiB, and 384 MiB at the very end.
+Parts wait in the kernel's memory, not in ours: the ones being sent and the one being filled, (in flight + 1) x part
+size. That is 24 MiB up to an archive of 15 GiB, 32 MiB up to 47 GiB, and 256 MiB at the very end.
 
 A completion may end without an answer. The object then says whether it is ours: the upload gave it a random mark.
 """
@@ -18,14 +16,13 @@ import secrets
 import shlex
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
-from operator import itemgetter
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from pyodcr.checkpoint.destinations.base import Bytes, ObjectInfo
 from pyodcr.checkpoint.destinations.s3client import MAX_PART_BYTES, Connection
 from pyodcr.checkpoint.destinations.s3errors import mapped
-from pyodcr.checkpoint.destinations.s3part import Part
+from pyodcr.checkpoint.destinations.s3part import Part, PartBuffer
 from pyodcr.config import S3Config
 from pyodcr.errors import DestinationError
 from pyodcr.jsonio import now
@@ -62,11 +59,9 @@ class S3Upload:
         self._size_bytes = 0
         self._parts: list[CompletedPartTypeDef] = []
         self._sending: deque[Part] = deque()
-        self._numbered = 0  # parts, sent or held back
-        self._buffer = bytearray(part_size(1, self._first_bytes))
+        self._sent = 0
+        self._buffer = PartBuffer(part_size(1, self._first_bytes))
         self._filled = 0
-        self._gap: list[memoryview] = []  # bytes left out, in one part or across two
-        self._held: list[tuple[int, bytearray, int]] = []  # parts with such a gap: number, content, size
         self._failure: DestinationError | None = None
         self._open = True
         with mapped("write", self._url):
@@ -90,49 +85,23 @@ class S3Upload:
             raise self._failure
         view = memoryview(data).cast("B")
         taken = 0
-        for room in self._rooms(len(view)):
-            room[:] = view[taken : taken + len(room)]
-            taken += len(room)
+        while taken < len(view):
+            count = min(len(view) - taken, self._buffer.size_bytes - self._filled)
+            self._buffer.write(view[taken : taken + count], self._filled)
+            self._filled += count
+            taken += count
+            if self._filled == self._buffer.size_bytes:
+                self._send()
+        self._size_bytes += taken
         return taken
-
-    def reserve(self, size: int) -> Callable[[Bytes], None]:
-        if self._failure:
-            raise self._failure
-        for room in self._rooms(size):
-            self._gap.append(room)
-
-        def fill(data: Bytes) -> None:
-            taken = 0
-            for room in self._gap:
-                room[:] = data[taken : taken + len(room)]
-                taken += len(room)
-            self._gap = []
-            held, self._held = self._held, []
-            for part in held:
-                self._send(*part)
-
-        return fill
-
-    def _rooms(self, size: int) -> Iterator[memoryview]:
-        """The places of the next ``size`` bytes; a part that is full when the next is asked for goes out."""
-        self._size_bytes += size
-        while size:
-            end = min(self._filled + size, len(self._buffer))
-            room = memoryview(self._buffer)[self._filled : end]
-            self._filled = end
-            size -= len(room)
-            yield room
-            if self._filled == len(self._buffer):
-                self._next_part()
 
     def commit(self) -> ObjectInfo:
         if self._failure:
             raise self._failure
-        if self._filled or not self._numbered:  # an empty object is one empty part
-            self._next_part()
+        if self._filled or not self._sent:  # an empty object is one empty part
+            self._send()
         while self._sending:
             self._collect()
-        self._parts.sort(key=itemgetter("PartNumber"))  # one that was held back came late
         try:
             with mapped("write", self._url):
                 done = self._connection.bulk.complete_multipart_upload(
@@ -149,40 +118,30 @@ class S3Upload:
         if not self._open:
             return
         deadline = time.monotonic() + ABORT_WAIT_S
-        for part in tuple(self._sending):
+        for part in self._sending:
             part.wait(max(0.0, deadline - time.monotonic()))
         self._abort()
 
-    def _next_part(self) -> None:
-        """The part at hand is full, or the last: send it, or hold it back, and begin the next."""
-        number = self._numbered + 1
+    def _send(self) -> None:
+        """Send the filled part, waiting for a place; the failure of an earlier one shows here."""
+        number = self._sent + 1
         if number > MAX_PARTS:
             raise DestinationError(
                 f"cannot write {self._url}: more than {self._size_bytes >> 30} GiB need larger parts",
                 code="destination-too-large",
                 hint=f"set s3.part_size to more than {self._first_bytes}",
             )
-        part = (number, self._buffer, self._filled)
         free = None
-        if self._gap and self._gap[-1].obj is self._buffer:
-            self._held.append(part)
-        else:
-            free = self._send(*part)
-        self._numbered = number
-        self._filled = 0
-        size = part_size(number + 1, self._first_bytes)
-        self._buffer = free if free is not None and len(free) == size else bytearray(size)
-
-    def _send(self, number: int, buffer: bytearray, size_bytes: int) -> bytearray | None:
-        """Send a part, waiting for a place; a buffer that became free. The failure of an earlier part shows here."""
-        free = None
-        while len(self._sending) >= in_flight(len(buffer)) or (self._sending and self._sending[0].ended):
+        while len(self._sending) >= in_flight(self._buffer.size_bytes) or (self._sending and self._sending[0].ended):
             free = self._collect()
         target = (self._connection.bulk, self._bucket, self._key, self._id)
-        self._sending.append(Part(*target, number, buffer, size_bytes))
-        return free
+        self._sending.append(Part(*target, number, self._buffer, self._filled))
+        self._sent = number
+        self._filled = 0
+        size = part_size(number + 1, self._first_bytes)
+        self._buffer = free if free is not None and free.size_bytes == size else PartBuffer(size)
 
-    def _collect(self) -> bytearray:
+    def _collect(self) -> PartBuffer:
         """Wait for the oldest part; its buffer is free again."""
         part = self._sending[0]
         try:
