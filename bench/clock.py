@@ -10,6 +10,7 @@ from pathlib import Path
 from bench import workload
 
 READY_WAIT_S = 600.0
+SETTLED_S = 0.02  # after the first tick: it has also been written down as the end of a gap
 
 
 @dataclass(frozen=True, slots=True)

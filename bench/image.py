@@ -10,12 +10,13 @@ from pathlib import Path
 from bench import workload
 
 PYTHON = "/usr/bin/python3"
+TREE = "tree"
 LEFT_OUT = ("test", "idlelib", "tkinter", "ensurepip", "pydoc_data", "__pycache__", "turtledemo", "lib2to3")
 
 
 def build(directory: Path) -> Path:
     """Make the tree below ``directory``; the tarball of it."""
-    tree = directory / "tree"
+    tree = directory / TREE
     for name in ("clock", "dev", "etc", "proc", "run", "sys", "tmp", "usr/bin", "var", "bin"):
         (tree / name).mkdir(parents=True)
     linked = subprocess.run(["ldd", PYTHON], capture_output=True, text=True, check=True).stdout

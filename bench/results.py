@@ -1,10 +1,13 @@
-"""What was measured, in frozen values: samples, and what they amount to."""
+"""What was measured, in frozen values: samples, what they amount to, and the file they are kept in."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
 from statistics import median
+from typing import Any
 
 OURS, THEIRS, FLOOR = "pyodcr", "podman", "floor"
 
@@ -21,6 +24,14 @@ class Sample:
 
 
 @dataclass(frozen=True, slots=True)
+class Results:
+    """All samples of one run of the bench; ``facts`` say where, when and how."""
+
+    facts: Mapping[str, Any]
+    samples: Sequence[Sample]
+
+
+@dataclass(frozen=True, slots=True)
 class Figure:
     """What the samples of one side say."""
 
@@ -30,24 +41,24 @@ class Figure:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One measure of one scene. ``gain`` is how many times as much Podman needs: the median of each turn's ratio,
+    """One measure of one scene.
 
-    since a load that changes meanwhile is the same for both sides of a turn. None where a side was not measured.
+    ``gain`` is how many times as much Podman needs: the median of each turn's ratio, as a load that changes meanwhile
+    is the same for both sides of a turn. None where a side was not measured.
     """
 
     scene: str
     what: str
-    figures: dict[str, Figure]
+    figures: Mapping[str, Figure]
     gain: float | None
 
 
 def summary(samples: Sequence[Sample]) -> list[Row]:
     """A row for each scene and measure, in the order in which they were measured first."""
-    keys = dict.fromkeys((sample.scene, sample.what) for sample in samples)
-    return [
-        _row(scene, what, [each for each in samples if (each.scene, each.what) == (scene, what)])
-        for scene, what in keys
-    ]
+    groups: dict[tuple[str, str], list[Sample]] = {}
+    for sample in samples:
+        groups.setdefault((sample.scene, sample.what), []).append(sample)
+    return [_row(scene, what, group) for (scene, what), group in groups.items()]
 
 
 def _row(scene: str, what: str, samples: Sequence[Sample]) -> Row:
@@ -66,3 +77,15 @@ def _gain(samples: Sequence[Sample]) -> float | None:
     theirs = {sample.turn: sample.value for sample in samples if sample.side == THEIRS}
     ratios = [theirs[turn] / ours[turn] for turn in ours.keys() & theirs.keys() if ours[turn]]
     return median(ratios) if ratios else None
+
+
+def write(results: Results, path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    head = json.dumps({"facts": results.facts}, indent=1).removesuffix("\n}")
+    rows = ",\n".join(f"  {json.dumps(asdict(sample))}" for sample in results.samples)
+    path.write_text(f'{head},\n "samples": [\n{rows}\n ]\n}}\n', encoding="utf-8")
+
+
+def read(path: Path) -> Results:
+    document = json.loads(path.read_text(encoding="utf-8"))
+    return Results(document["facts"], tuple(Sample(**sample) for sample in document["samples"]))

@@ -9,13 +9,13 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench import image, measure
-from bench.clock import Clock
-from bench.results import Sample
+from bench import image, measure, stages
+from bench.clock import SETTLED_S, Clock
+from bench.floor import Bare
+from bench.results import FLOOR, OURS, Sample
 from bench.sides import IMAGE, Side
 
 NAME = "c"
-SETTLED_S = 0.02  # after the first tick: it has also been written down as the end of a gap
 Record = Callable[[str, float], None]
 
 
@@ -46,6 +46,16 @@ class Subject:
         self._import(record, watch=watch)
         if self._clock.memory_sum() != self._sum:
             raise RuntimeError(f"{self.side.name} brought back another memory than it had checkpointed")
+
+    def explained(self) -> Iterator[tuple[str, float]]:
+        """One more export and import, for the seconds of their parts."""
+        export = stages.logged(self.side, self.side.checkpoint(NAME, self._archive, leave_running=False))
+        self.side.remove(NAME)
+        back = stages.logged(self.side, self.side.restore(self._archive))
+        self._archive.unlink()
+        for verb, parts, found in (("export", stages.EXPORT, export), ("import", stages.IMPORT, back)):
+            for name, seconds in stages.split(parts, *found).items():
+                yield f"{verb}: {name}{stages.SUFFIX}", seconds
 
     def remove(self) -> None:
         self.side.remove(NAME)
@@ -88,10 +98,15 @@ class Subject:
         return measure.run(argv, watch=watch)
 
 
-def checkpoints(sides: Sequence[Side], scene: Scene, turns: int, archives: Path) -> Iterator[Sample]:
-    """The sides in turn, ``turns`` times; then once more, watched, for the memory of their processes."""
-    subjects = [Subject(side, scene, archives) for side in sides]
+def checkpoints(sides: Sequence[Side], scene: Scene, turns: int, place: Path, bare: Bare | None) -> Iterator[Sample]:
+    """The sides and the bare runtime in turn, ``turns`` times; once more, watched, for the memory of their processes.
+
+    Ours then says where the time went.
+    """
+    subjects = [Subject(side, scene, place) for side in sides]
     for turn in range(turns + 1):
+        if bare is not None and turn < turns:
+            yield from (Sample(scene.name, what, FLOOR, turn, value) for what, value in bare.turn().items())
         for subject in subjects:
             found: dict[str, float] = {}
             subject.turn(found.__setitem__, watch=turn == turns)
@@ -99,7 +114,12 @@ def checkpoints(sides: Sequence[Side], scene: Scene, turns: int, archives: Path)
                 if turn < turns or what.endswith("-own_bytes"):
                     yield Sample(scene.name, what, subject.side.name, turn, value)
     for subject in subjects:
+        if subject.side.name == OURS:
+            for turn in range(turns):
+                yield from (Sample(scene.name, what, OURS, turn, value) for what, value in subject.explained())
         subject.remove()
+    if bare is not None:
+        bare.remove()
 
 
 def listings(sides: Sequence[Side], counts: Sequence[int], turns: int) -> Iterator[Sample]:

@@ -25,6 +25,16 @@ WORDS = {
     "ps_s": "ps",
     "ps-cpu_s": "ps: processor time",
 }
+BARE = {
+    "export_s": "bare dump in memory",
+    "export-frozen_s": "bare dump: last tick until the end",
+    "running-export_s": "bare dump --leave-running",
+    "running-frozen_s": "bare dump --leave-running: frozen",
+    "import_s": "bare restore from memory, until the first tick",
+    "zstd-1_s": "zstd -1 of the memory, to nowhere",
+    "zstd-3_s": "zstd -3 of the memory, to nowhere",
+    "write_s": "half of its bytes onto the disk, with fsync",
+}
 HEAD = ("", "", "pyodcr", "(least)", "podman", "(least)", "ratio")
 
 
@@ -35,10 +45,15 @@ def number(what: str, value: float) -> str:
     return f"{value:.2f} s" if value >= 1 else f"{value * 1000:.0f} ms"
 
 
+def words(what: str, *, floor: bool = False) -> str:
+    """What a measure is called; the parts of a command carry their names."""
+    return (BARE if floor else WORDS).get(what, what.partition(";")[0])
+
+
 def cells(row: Row) -> tuple[str, ...]:
     ours, theirs = (_figure(row.what, row.figures.get(side)) for side in (OURS, THEIRS))
     gain = "" if row.gain is None else f"{row.gain:.2f}"
-    return (row.scene, WORDS.get(row.what, row.what), *ours, *theirs, gain)
+    return (row.scene, words(row.what), *ours, *theirs, gain)
 
 
 def _figure(what: str, found: Figure | None) -> tuple[str, str]:
