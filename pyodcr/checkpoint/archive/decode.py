@@ -20,12 +20,13 @@ from pyodcr.checkpoint.archive.frames import FrameLog
 from pyodcr.checkpoint.archive.invalid import hostile, tampered, truncated
 from pyodcr.checkpoint.archive.limits import MIB, Limits
 from pyodcr.checkpoint.archive.streams import Intake
+from pyodcr.linux import heap
 
 CHUNK_BYTES = 1 << 20
 
 # Decompressed while the caller does something with an earlier one. Each is held twice (with its compressed form), and
 # the caller, who hashes and stores, is slower: more of them would wait for nothing.
-AHEAD_FRAMES = 1
+AHEAD_FRAMES = 2
 
 # A frame held whole, with what little zstd adds to content that does not compress.
 MAX_FRAME_BYTES = FRAME_BYTES + (32 << 10)
@@ -102,6 +103,7 @@ class ZstdDecoder:
         self.log = FrameLog(limits.frames)
 
     def chunks(self) -> Generator[bytes, None, None]:
+        heap.keep_freed()
         with Conveyor[_Decoded]() as conveyor:
             while magic := self._intake.peek(4):
                 if magic != zstdformat.MAGIC:
