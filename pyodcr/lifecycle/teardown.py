@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+RESTORE_LOG = "restore.log"  # CRIU's, as long as it restores the container
 ROOT_YARD = re.compile(r"/tmp/\.criu\.mntns\.\w{6}")  # criu/mount.c, a mkdtemp(3) template
 
 
@@ -33,6 +34,8 @@ def leave_runtime(ctx: Context, container: Container) -> None:
     """
     place, cgroup = ctx.place(container), ctx.cgroup(container)
     conmon.end(container.config, place)
+    # with crun it is not in the container's cgroup, and when conmon and crun were killed nobody's child
+    processes.kill_families(processes.having_open(place.bundle / RESTORE_LOG, "criu"))
     mounts.unmount_below(place.bundle / "criu-root")
     _unmount_cgroup_yards(container, ctx)
     if foreign.holds(ctx, container):

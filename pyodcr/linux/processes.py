@@ -74,6 +74,20 @@ def named(name: str) -> tuple[int, ...]:
     return tuple(process.pid for process in _all() if process.name == name and not process.zombie)
 
 
+def having_open(path: Path, name: str) -> tuple[int, ...]:
+    """The processes of that name which have the file open."""
+    return tuple(pid for pid in named(name) if str(path) in _open_files(pid))
+
+
+def _open_files(pid: int) -> set[str]:
+    found = set()
+    with suppress(OSError):
+        for descriptor in (PROC / str(pid) / "fd").iterdir():
+            with suppress(OSError):
+                found.add(os.readlink(descriptor))
+    return found
+
+
 def kill_families(ancestors: Iterable[int]) -> None:
     """SIGKILL processes and all their descendants, but never ourselves, nor init, whose descendants are everybody.
 

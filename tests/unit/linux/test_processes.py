@@ -7,6 +7,7 @@ import select
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
@@ -76,3 +77,24 @@ def test_processes_by_the_name_of_their_program() -> None:
         child.kill()
         os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
         assert child.pid not in processes.named("cat"), "a zombie does nothing any more"
+
+
+def test_who_has_a_file_open(tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    with path.open("w") as log, subprocess.Popen(["sleep", "100"], stdout=log) as child:
+        try:
+            assert processes.having_open(path, "sleep") == (child.pid,)
+            assert processes.having_open(path, "criu") == ()
+            assert processes.having_open(tmp_path / "other", "sleep") == ()
+        finally:
+            child.kill()
+
+
+def test_children_and_zombies() -> None:
+    with subprocess.Popen(["sleep", "100"]) as child:
+        (found,) = (each for each in processes.children(os.getpid()) if each.pid == child.pid)
+        assert not found.zombie
+        child.kill()
+        os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
+        (found,) = (each for each in processes.children(os.getpid()) if each.pid == child.pid)
+        assert found.zombie
