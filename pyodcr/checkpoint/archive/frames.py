@@ -18,6 +18,7 @@ from pyodcr.checkpoint.archive.conveyor import Conveyor
 from pyodcr.checkpoint.archive.invalid import hostile
 from pyodcr.checkpoint.archive.limits import MAX_FRAMES
 from pyodcr.checkpoint.archive.streams import Sink, SinkWithGaps, write_all
+from pyodcr.linux import heap
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
@@ -107,6 +108,7 @@ class FrameWriter:
     """
 
     def __init__(self, sink: Sink, encode: Encoder | None, frame_bytes: int) -> None:
+        heap.keep_freed()
         self._sink = sink
         self._encode = encode
         self._frame_bytes = frame_bytes
