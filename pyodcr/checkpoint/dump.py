@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pyodcr import process
-from pyodcr.checkpoint import capture, facts, preflight, staging, stats
+from pyodcr.checkpoint import capture, facts, observe, preflight, staging, stats
 from pyodcr.checkpoint.destinations import gaps, registry
 from pyodcr.checkpoint.hook import HookServer, Question, write_configuration, write_hook
 from pyodcr.checkpoint.options import DumpOptions, Outcome, Progress, no_progress
@@ -188,7 +188,8 @@ class _Dump:
         sockets, place = self.ctx.paths.hook(self.own.operation.id), self.ctx.place(self.container)
         hook = write_hook(place.criu, sockets, cgroups.freezer(self.ctx.cgroup(self.container)))
         runtime = self.ctx.runtime(self.container).name
-        write_configuration(place.criu, runtime, (*preflight.criu_options(), hook))
+        isolated = observe.is_isolated(self.container.state.pid)
+        write_configuration(place.criu, runtime, (*preflight.criu_options(isolated=isolated), hook))
         server = HookServer(sockets, max_frozen_s=self.options.frozen_limit_s)
         try:
             self.own.record(Stage.DUMPING)

@@ -185,6 +185,14 @@ def _own_network(init: int) -> bool:
     return False
 
 
+def is_isolated(init: int) -> bool:
+    """Whether the container has a network of its own with nothing in it but the loopback."""
+    with suppress(OSError):
+        interfaces = Path(f"/proc/{init}/net/dev").read_text().splitlines()[2:]
+        return _own_network(init) and [line.partition(":")[0].strip() for line in interfaces] == ["lo"]
+    return False
+
+
 @dataclass(frozen=True, slots=True)
 class _Sight:
     """What the processes' file descriptors show. ``sockets``: inode -> pid and command of a holder."""

@@ -94,9 +94,12 @@ def judge(found: Sequence[Problem], container: str) -> tuple[str, ...]:
     )
 
 
-def criu_options() -> tuple[str, ...]:
-    """Lines for criu.conf. The way of locking is written out, for whoever must undo the lock of a CRIU that died."""
-    return (f"network-lock {network_lock()}",)
+def criu_options(*, isolated: bool = False) -> tuple[str, ...]:
+    """Lines for criu.conf. The way of locking is written out, for whoever must undo the lock of a CRIU that died.
+
+    A container that is ``isolated`` has nobody to be locked out; iptables would keep it frozen for 50 ms more.
+    """
+    return (f"network-lock {NetworkLock.SKIP if isolated else network_lock()}",)
 
 
 def problems(facts: Facts) -> tuple[Problem, ...]:

@@ -139,3 +139,4 @@ def test_warnings_are_handed_on() -> None:
 def test_the_way_of_locking_is_always_written_out() -> None:
     (line,) = preflight.criu_options()
     assert line in ("network-lock iptables", "network-lock nftables")
+    assert preflight.criu_options(isolated=True) == ("network-lock skip",)
