@@ -148,7 +148,7 @@ def test_a_checkpoint_that_was_held_never_was(box: Box, tree: Path) -> None:
 def test_a_checkpoint_that_was_committed_is_one(box: Box, tree: Path) -> None:
     """The power fails between the commit and the end of the container."""
     counter = start_counter(box, tree)
-    with held(counter):
+    with held(counter, "--keep"):
         reached = counter.last()
         reboot(box)
     (operation,) = operations(box)
