@@ -3,7 +3,7 @@
 Started by :mod:`unpack`. Through a pipe comes the request (JSON), one of the first two; standard input is the tar;
 standard output takes the answer (JSON), one of the last four:
 
-    {"target": "/path", "deleted": ["/path", ...], "keep": ["name", ...]}
+    {"target": "/path", "deleted": ["/path", ...]}
     {"target": "/path", "deleted": ["/path", ...], "layer": false, "entries": null, "size_bytes": null}
 
     {"entries": 7, "size_bytes": 4096, "unsupported_xattrs": 0}
@@ -45,7 +45,7 @@ def _answer(request: dict[str, Any]) -> dict[str, Any]:
         deletions = Deletions(request["deleted"])
     except TarInvalid as error:
         return {"invalid_list": str(error)}
-    return _remove(deletions, request["keep"]) if "keep" in request else _extract(deletions, request)
+    return _extract(deletions, request) if "layer" in request else _remove(deletions)
 
 
 def _enter(target: str) -> None:
@@ -56,9 +56,7 @@ def _enter(target: str) -> None:
     sys.meta_path.clear()
 
 
-def _remove(deletions: Deletions, keep: list[str]) -> dict[str, Any]:
-    for name in keep:
-        deletions.keep(name)
+def _remove(deletions: Deletions) -> dict[str, Any]:
     try:
         deletions.carry_out(os.open(".", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC))
     except OSError as error:

@@ -9,7 +9,7 @@ without the two zero blocks at its end: it was cut, if only between two entries.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import lru_cache
 from typing import Protocol
 
@@ -42,21 +42,17 @@ class Source(Protocol):
 
 
 class TarReader:
-    """Iterate for the entries; between one and the next, :meth:`chunks` are the current one's data, if wanted.
+    """Iterate for the entries; between one and the next, :meth:`chunks` are the current one's data, if wanted."""
 
-    ``skip`` passes over that many bytes of the source, where it can do better than to read them.
-    """
-
-    def __init__(self, source: Source, *, skip: Callable[[int], object] | None = None) -> None:
+    def __init__(self, source: Source) -> None:
         self._source = source
-        self._skip = skip or self._read_past
         self._unread = 0  # bytes of the current entry's data
         self._padding = 0
 
     def __iter__(self) -> Iterator[Entry]:
         while (entry := self._next()) is not None:
             yield entry
-            self._skip(self._unread + self._padding)
+            self._read_past(self._unread + self._padding)
 
     def chunks(self, size: int) -> Iterator[bytes]:
         """The next ``size`` bytes of the current entry's data, in pieces of at most 1 MiB."""

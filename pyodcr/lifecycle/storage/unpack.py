@@ -13,7 +13,7 @@ import logging
 import os
 import subprocess
 import sys
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,8 +21,7 @@ from typing import IO, Any
 
 from pyodcr import process
 from pyodcr.errors import ArchiveInvalid, PyodcrError, SystemFailed
-from pyodcr.lifecycle.storage.tar import TarInvalid
-from pyodcr.lifecycle.storage.tar_reader import Source, TarReader
+from pyodcr.lifecycle.storage.tar_reader import Source
 from pyodcr.linux.files import failed
 
 log = logging.getLogger(__name__)
@@ -115,31 +114,17 @@ def remove(
     root: Path,
     paths: Sequence[str],
     *,
-    keep: Collection[str] = (),
     invalid: type[PyodcrError] = ArchiveInvalid,
 ) -> None:
     """Remove ``paths``, a checkpoint's deleted files, below ``root``; what is not there is fine.
 
-    ``keep`` are the names (:func:`names`) that the checkpoint's tar brings: they, and the directories they are
-    in, stay, whether the tar was unpacked already or comes yet.
+    With a tar of the same checkpoint :func:`tar` does it, which keeps what that brings.
     """
     if not paths:
         return
     with waiting(subprocess.DEVNULL) as child:
-        _ask(child, {"target": str(root), "deleted": list(paths), "keep": list(keep)})
+        _ask(child, {"target": str(root), "deleted": list(paths)})
         _answer(child.process, root, _LIST, invalid)
-
-
-def names(path: Path, *, invalid: type[PyodcrError] = ArchiveInvalid) -> frozenset[str]:
-    """The names in a tar file."""
-    try:
-        with path.open("rb") as source:
-            reader = TarReader(source, skip=lambda size: source.seek(size, os.SEEK_CUR))
-            return frozenset(entry.name for entry in reader)
-    except TarInvalid as error:
-        raise invalid(f"{path.name} is invalid: {error}", path=str(path)) from error
-    except OSError as error:
-        raise failed("read", path, error) from error
 
 
 @contextmanager

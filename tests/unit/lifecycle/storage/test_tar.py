@@ -94,19 +94,6 @@ def test_the_data_can_be_had_or_left() -> None:
         assert found == [b"d" * wanted, b"d" * min(wanted, 3)]
 
 
-def test_a_source_may_skip_for_itself() -> None:
-    source = io.BytesIO(stream(Entry("a", Kind.FILE, 0o644, 0, 0, 0, size=700), Entry("b", Kind.DIRECTORY, 0, 0, 0, 0)))
-    skipped = list[int]()
-
-    def skip(size: int) -> None:
-        skipped.append(size)
-        source.seek(size, os.SEEK_CUR)
-
-    reader = TarReader(source, skip=skip)
-    assert [entry.name for entry in reader] == ["a", "b"]
-    assert skipped == [1024, 0]
-
-
 # --- other programs' archives ----------------------------------------------------------------------------------------
 
 
