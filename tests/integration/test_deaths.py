@@ -141,3 +141,64 @@ def test_restore(one_box: Box, tree: Path, tmp_path: Path, stage: str, victims: 
         one_box.run("system", "prune", "--force")
     wait_for(lambda: is_settled(one_box), "the operation to be closed", 60.0)
     assert_whole(counter, archive, reached)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP], ids=lambda number: number.name)
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_a_restore_is_interrupted(
+    one_box: Box, tree: Path, tmp_path: Path, runtime: str, number: signal.Signals
+) -> None:
+    one_box.runtime = runtime
+    counter, archive = start_counter(one_box, tree), tmp_path / "c.tar.zst"
+    one_box.run("checkpoint", "-e", archive, "c")
+    reached = counter.last()
+    with standing_at(counter, "post-restore", "restore", "c") as scene:
+        scene.command.send_signal(number)
+        assert scene.command.wait(30) in (128 + number, -number)
+        assert is_settled(one_box), "it cleaned up by itself"
+    assert_whole(counter, archive, reached)
+
+
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_a_restore_that_was_stopped_goes_on(one_box: Box, tree: Path, runtime: str) -> None:
+    one_box.runtime = runtime
+    counter = start_counter(one_box, tree)
+    one_box.run("checkpoint", "c")
+    reached = counter.last()
+    with standing_at(counter, "post-restore", "restore", "c") as scene:
+        scene.command.send_signal(signal.SIGSTOP)
+        scene.command.send_signal(signal.SIGCONT)
+    assert scene.command.returncode == 0
+    counter.moves(above=reached)
+
+
+@pytest.mark.parametrize("limit_mib", [16, 32, 64])
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_out_of_memory(one_box: Box, tree: Path, tmp_path: Path, runtime: str, limit_mib: int) -> None:
+    """pyodcr and CRIU in a control group that is too small for them, for some of them, or just large enough."""
+    one_box.runtime = runtime
+    counter, archive = start_counter(one_box, tree), tmp_path / "c.tar.zst"
+    counter.box.run("exec", "c", "sh", "-c", "head -c 50000000 /dev/urandom > /dev/shm/ballast")
+    reached = counter.reading()
+    with limited(limit_mib) as prefix:
+        one_box.prefix = prefix
+        done = one_box.call("checkpoint", "-e", archive, "c")
+        one_box.prefix = ()
+        wait_for(lambda: is_settled(one_box), "the operation to be closed")
+    assert b"Traceback" not in done.stderr
+    assert_whole(counter, archive, reached)
+
+
+@contextmanager
+def limited(limit_mib: int) -> Iterator[tuple[str, ...]]:
+    """The words before a command that is to run with so much memory, in control groups version 1 or 2."""
+    root = Path("/sys/fs/cgroup/memory") if Path("/sys/fs/cgroup/memory").is_dir() else Path("/sys/fs/cgroup")
+    group = root / "small"
+    group.mkdir()
+    try:
+        name = "memory.limit_in_bytes" if (group / "memory.limit_in_bytes").exists() else "memory.max"
+        (group / name).write_text(str(limit_mib << 20))
+        yield ("sh", "-c", f'echo $$ > {group}/cgroup.procs; exec "$@"', "sh")
+    finally:
+        wait_for(lambda: not (group / "cgroup.procs").read_text(), "its processes to end")
+        group.rmdir()
