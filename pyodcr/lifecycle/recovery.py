@@ -23,18 +23,23 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 CRIU_SETTLES_S = 15.0
+DEATH_S = 5.0  # of one that CRIU has just killed: the kernel takes its time to free much memory
 
 
 def observe(
     ctx: Context, container: Container, operation: Operation, *, patience_s: float = CRIU_SETTLES_S
 ) -> Observation:
-    """What is true of the container now; a CRIU that is giving up gets ``patience_s`` for it."""
+    """What is true of the container now; a CRIU that is giving up, or killing it, gets ``patience_s`` for it.
+
+    CRIU is looked at first: only when it has ended its verdict on the container is carried out.
+    """
     same_boot = operation.boot_id == boot.boot_id()
-    state = container.state
+    criu_alive = same_boot and operation.kind is Kind.CHECKPOINT and not _settled(operation, patience_s)
+    init_alive = same_boot and not _dead(container, operation, min(patience_s, DEATH_S))
     end = refresh.exit_file(ctx.place(container))
     return Observation(
-        init_alive=same_boot and boot.is_alive(state.pid, state.pid_started),
-        criu_alive=same_boot and operation.kind is Kind.CHECKPOINT and not _settled(operation, patience_s),
+        init_alive=init_alive,
+        criu_alive=criu_alive,
         images_complete=Path(operation.images, "inventory.img").exists() if operation.images else False,
         restored=same_boot and operation.stage is Stage.RESTORING and restored.survivor(ctx, container) is not None,
         ended_by_itself=end is not None and end.code != 128 + signal.SIGKILL,
@@ -51,6 +56,12 @@ def _settled(operation: Operation, patience_s: float) -> bool:
     )
 
 
+def _dead(container: Container, operation: Operation, patience_s: float) -> bool:
+    """Of a container that may go a death that is on its way is waited for: its images are all there is then."""
+    may_go = operation.stage is Stage.COMMITTED and not operation.leave_running
+    return pidfd.wait(container.state.pid, container.state.pid_started, patience_s if may_go else 0.0)
+
+
 def _dumping(operation: Operation) -> tuple[int, ...]:
     """The runtime that dumps, known by its arguments, and CRIU, which outlives it."""
     runtimes = processes.with_argument(operation.images) if operation.images else ()
@@ -62,14 +73,25 @@ def recover(ctx: Context, container: Container, operation: Operation) -> Contain
     """Bring the container of a dead owner's operation to a true state; None when it is gone. The lock is held."""
     current: Container | None = container
     failure: PyodcrError | None = None
-    for step in plan(operation, observe(ctx, container, operation)):
+    for step in _steps(ctx, container, operation):
         if failure is not None and step is Step.CLOSE:
             raise failure  # the row stays: the next verb tries again
         try:
             current = _carry_out(step, ctx, current, operation)
         except PyodcrError as error:  # a network that cannot be unlocked is no reason to leave the container frozen
+            if step is Step.RECORD_CHECKPOINT:
+                raise  # what is still in staging is the only copy
             failure = failure or error
     return current
+
+
+def _steps(ctx: Context, container: Container, operation: Operation) -> tuple[Step, ...]:
+    """A CRIU that must be killed is so before the rest is decided: until then it may end the container."""
+    steps = plan(operation, observe(ctx, container, operation))
+    if Step.KILL_CRIU not in steps:
+        return steps
+    _act_on(Step.KILL_CRIU, ctx, container, operation)
+    return plan(operation, replace(observe(ctx, container, operation, patience_s=DEATH_S), criu_alive=False))
 
 
 def sweep(ctx: Context, *, imports_only: bool = False) -> tuple[Operation, ...]:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from pyodcr.linux import processes
+from pyodcr.linux import mounts, processes
 from tests.integration.conftest import RUNTIMES
 from tests.support.box import Box, wait_for
 from tests.support.checkpoints import (
@@ -202,3 +202,40 @@ def limited(limit_mib: int) -> Iterator[tuple[str, ...]]:
     finally:
         wait_for(lambda: not (group / "cgroup.procs").read_text(), "its processes to end")
         group.rmdir()
+
+
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_a_local_checkpoint_whose_owner_dies_when_it_has_answered(one_box: Box, tree: Path, runtime: str) -> None:
+    """CRIU runs our hook before the administrator's script, so it has leave to kill already, and has not done it."""
+    one_box.runtime = runtime
+    counter = start_counter(one_box, tree)
+    reached = counter.reading()
+    with standing_at(counter, "post-dump", "checkpoint", "c") as scene:
+        guard = guard_of(*operations(one_box))
+        strike(scene, "owner")
+        lock, name = one_box.runroot / "locks" / counter.id, Path(f"/proc/{guard}/comm").read_text().strip()
+        wait_for(lambda: guard in processes.having_open(lock, name), "the guard to take over")
+    wait_for(lambda: is_settled(one_box), "the operation to be closed")
+    assert one_box.inspect("c")["State"]["Checkpointed"] is True
+    one_box.run("restore", "c")
+    counter.moves(above=reached)
+
+
+def test_images_that_cannot_be_put_away_stay_where_they_are(one_box: Box, tree: Path) -> None:
+    one_box.runtime = "runc"
+    counter = start_counter(one_box, tree)
+    reached = counter.reading()
+    with standing_at(counter, "post-dump", "checkpoint", "c") as scene:
+        strike(scene, "guard owner")
+    in_the_way = counter.bundle / "checkpoint"
+    in_the_way.mkdir()
+    mounts.mount("tmpfs", in_the_way, "tmpfs")
+    try:
+        assert "a filesystem is mounted there" in one_box.fail("start", "c")["error"]
+        assert not is_settled(one_box)
+    finally:
+        mounts.unmount(in_the_way)
+    one_box.run("system", "prune", "--force")
+    assert is_settled(one_box)
+    one_box.run("restore", "c")
+    counter.moves(above=reached)
