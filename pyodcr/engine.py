@@ -16,7 +16,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, BinaryIO, Self
 
-from pyodcr import jsonio
 from pyodcr.config import Config
 from pyodcr.errors import NotFound, WrongState
 from pyodcr.lifecycle.context import Context
@@ -259,38 +258,35 @@ class Engine:
 
     def listed_volumes(self, filters: Sequence[str]) -> Sequence[Volume]:
         """The volumes that ``NAME=VALUE`` filters choose."""
-        from pyodcr.lifecycle.ops import filters as chosen
+        from pyodcr.lifecycle.ops import volumes
 
-        used = {volume.name for container in self._ctx.containers() for volume in container.config.named_volumes}
-        return chosen.volumes(self.volumes(), filters, used)
+        return volumes.listed(self._ctx, filters)
 
     def remove_volume(self, ref: str, *, force: bool, timeout_s: int | None = None) -> Volume:
-        """With ``force`` the containers using it are removed first."""
-        volume = self._ctx.volumes.find(ref)
-        if force:
-            self._remove_all(self._ctx.volumes.users(volume.name), timeout_s)
-        return self._ctx.volumes.remove(volume.name)
+        from pyodcr.lifecycle.ops import volumes
+
+        return volumes.remove(self._ctx, ref, force=force, timeout_s=timeout_s)
 
     def listed_networks(self, filters: Sequence[str]) -> Sequence[Network]:
         """The networks that ``NAME=VALUE`` filters choose."""
-        from pyodcr.lifecycle.ops import filters as chosen
+        from pyodcr.lifecycle.ops import networks
 
-        used = {name for container in self._ctx.containers() for name in container.config.networks}
-        return chosen.networks(self.networks.list(), filters, used | {self.config.network.default_network})
+        return networks.listed(self._ctx, filters)
+
+    def network_users(self, name: str) -> Sequence[Container]:
+        from pyodcr.lifecycle.ops import networks
+
+        return networks.users(self._ctx, name)
 
     def create_network(self, asked: NewNetwork) -> Network:
-        network = self.networks.create(asked)
-        self._tell("network", "create", network.id, network.name)
-        return network
+        from pyodcr.lifecycle.ops import networks
+
+        return networks.create(self._ctx, asked)
 
     def remove_network(self, ref: str, *, force: bool, timeout_s: int | None = None) -> Network:
-        """With ``force`` the containers that join it are removed first."""
-        network = self.networks.get(ref)
-        if force:
-            self._remove_all(self.network_users(network.name), timeout_s)
-        removed = self.networks.remove(ref, in_use=[user.id for user in self.network_users(network.name)])
-        self._tell("network", "remove", removed.id, removed.name)
-        return removed
+        from pyodcr.lifecycle.ops import networks
+
+        return networks.remove(self._ctx, ref, force=force, timeout_s=timeout_s)
 
     def import_image(
         self,
@@ -302,72 +298,33 @@ class Engine:
         architecture: str = "",
         report: StorageProgress | None = None,
     ) -> Image:
-        """Make an image of one layer from a tarball of a root filesystem."""
-        from pyodcr.lifecycle.storage.progress import silent
+        from pyodcr.lifecycle.ops import images
 
-        image = self._ctx.images.import_rootfs(
-            source, name, changes=changes, message=message, architecture=architecture, report=report or silent
+        return images.import_rootfs(
+            self._ctx, source, name, changes=changes, message=message, architecture=architecture, report=report
         )
-        self._tell("image", "import", image.id, name)
-        return image
 
     def pull_image(
         self, ref: str, *, policy: PullPolicy, access: Access | None = None, report: StorageProgress | None = None
     ) -> Image:
-        """Fetch an image from a registry, or from a file or directory."""
-        from pyodcr.lifecycle.storage.progress import silent
+        from pyodcr.lifecycle.ops import images
 
-        image = self._ctx.images.pull(ref, policy=policy, access=access, report=report or silent)
-        self._tell("image", "pull", image.id, ref)
-        return image
+        return images.pull(self._ctx, ref, policy=policy, access=access, report=report)
 
     def tag_image(self, ref: str, name: str) -> Image:
-        """Give an image one more name; another image that has it loses it."""
-        image = self._ctx.images.tag(ref, name)
-        self._tell("image", "tag", image.id, name)
-        return image
+        from pyodcr.lifecycle.ops import images
+
+        return images.tag(self._ctx, ref, name)
 
     def listed_images(self, filters: Sequence[str]) -> list[dict[str, Any]]:
-        """``podman image ls --format json``'s objects, newest first, with ``Tags``: pairs of repository and tag."""
-        from pyodcr.lifecycle.ops import filters as chosen
-        from pyodcr.lifecycle.storage import imageinspect
+        from pyodcr.lifecycle.ops import images
 
-        return [
-            imageinspect.summary(image, containers=len(self._image_users(image.id)))
-            | {"Tags": imageinspect.repositories_and_tags(image)}
-            for image in chosen.images(self._ctx.images.list(), filters, self._ctx.images.lookup)
-        ]
+        return images.listed(self._ctx, filters)
 
     def remove_image(self, ref: str, *, force: bool, every_name: bool = False) -> Removed:
-        """Untag or remove; with ``force`` the containers made from it go first, unless it keeps another name."""
-        images = self._ctx.images
-        image, name = images.resolve(ref)
-        if force and (every_name or not name or len(image.names) == 1):
-            self._remove_all([user for user in self._ctx.containers() if user.config.image_id == image.id])
-        removed = images.remove(ref, force=force, every_name=every_name, in_use=self._image_users)
-        for untagged in removed.untagged:
-            self._tell("image", "untag", image.id, untagged)
-        if removed.deleted:
-            self._tell("image", "remove", image.id, ref)
-        return removed
+        from pyodcr.lifecycle.ops import images
 
-    def _tell(self, kind: str, status: str, identity: str, name: str) -> None:
-        """Containers and volumes tell of themselves, with the change of their rows; what has no row is told here."""
-        self._ctx.db.tell(Event(time=jsonio.now(), type=kind, status=status, id=identity, name=name))
-
-    def _image_users(self, image_id: str) -> Sequence[str]:
-        return [container.id for container in self._ctx.containers() if container.config.image_id == image_id]
-
-    def network_users(self, name: str) -> Sequence[Container]:
-        return [container for container in self._ctx.containers() if name in container.config.networks]
-
-    def _remove_all(self, containers: Sequence[Container], timeout_s: int | None = None) -> None:
-        from pyodcr.lifecycle import order
-        from pyodcr.lifecycle.ops.remove import RemoveOptions
-
-        for container in reversed(order.needed_first(containers)):
-            with suppress(NotFound):  # somebody else was faster
-                self.remove(container.id, RemoveOptions(force=True, timeout_s=timeout_s))
+        return images.remove(self._ctx, ref, force=force, every_name=every_name)
 
     # --- checkpoint and restore -------------------------------------------------------------
 

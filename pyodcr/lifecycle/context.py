@@ -10,15 +10,17 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pyodcr import jsonio
 from pyodcr.config import Config
 from pyodcr.errors import Busy, NotFound
 from pyodcr.lifecycle import refresh
 from pyodcr.lifecycle.db import Database
-from pyodcr.lifecycle.models import Container, ContainerConfig
+from pyodcr.lifecycle.models import Container, ContainerConfig, Event
 from pyodcr.lifecycle.paths import ContainerPaths, Paths
 from pyodcr.linux import files, flock
 
@@ -80,6 +82,16 @@ class Context:
     def place(self, container: Container | ContainerConfig) -> ContainerPaths:
         return self.paths.container(container.id)
 
+    def located(self, config: ContainerConfig) -> ContainerConfig:
+        """The configuration with this host's directories in it."""
+        directories = self.place(config)
+        return replace(
+            config,
+            static_dir=str(directories.bundle),
+            shm_dir="" if config.no_shm or config.ipc_container else str(directories.shm),
+            log_path=config.log_path or str(directories.log),
+        )
+
     def cgroup(self, container: Container | ContainerConfig) -> str:
         """The container's cgroup, below every hierarchy's root."""
         config = container.config if isinstance(container, Container) else container
@@ -108,6 +120,10 @@ class Context:
     def containers(self) -> list[Container]:
         self.refresh_after_reboot()
         return self.db.containers()
+
+    def tell(self, kind: str, status: str, identity: str, name: str) -> None:
+        """Containers and volumes tell of themselves, with the change of their rows; what has no row is told so."""
+        self.db.tell(Event(time=jsonio.now(), type=kind, status=status, id=identity, name=name))
 
     @contextmanager
     def locked(self, ref: str, *, during: str = "") -> Iterator[Container]:

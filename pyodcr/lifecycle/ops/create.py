@@ -41,22 +41,11 @@ def create(ctx: Context, options: CreateOptions) -> Container:
 
 
 def _record(ctx: Context, config: ContainerConfig) -> Container:
-    container = Container(place(ctx, config), ContainerState())
+    container = Container(ctx.located(config), ContainerState())
     ctx.db.add(container, "create")
     for volume in config.named_volumes:
         ctx.volumes.create(volume.name, ignore=True, anonymous=volume.anonymous)
     return container
-
-
-def place(ctx: Context, config: ContainerConfig) -> ContainerConfig:
-    """The configuration with this host's directories in it."""
-    directories = ctx.place(config)
-    return replace(
-        config,
-        static_dir=str(directories.bundle),
-        shm_dir="" if config.no_shm or config.ipc_container else str(directories.shm),
-        log_path=config.log_path or str(directories.log),
-    )
 
 
 def _defaults(image: Image, name: str, typed: str) -> ImageDefaults:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -9,6 +11,7 @@ from pyodcr.errors import Conflict, NotFound
 from pyodcr.lifecycle.models import Container, Status
 from pyodcr.lifecycle.ops.cancel import cancel
 from pyodcr.lifecycle.ops.stop import StopOptions, stop
+from pyodcr.lifecycle.order import needed_first
 from pyodcr.lifecycle.teardown import discard
 from pyodcr.lifecycle.transitions import LIVE, Op, require
 from pyodcr.linux import cgroups
@@ -51,6 +54,13 @@ def remove(ctx: Context, ref: str, options: RemoveOptions) -> Container:
             return stopped  # made with --rm: it went when it ended
         stopped = stop(ctx, container.id, StopOptions(timeout_s=options.timeout_s))
         ref = container.id
+
+
+def remove_all(ctx: Context, containers: Sequence[Container], timeout_s: int | None = None) -> None:
+    """Remove them by force, each before those it depends on."""
+    for container in reversed(needed_first(containers)):
+        with suppress(NotFound):  # somebody else was faster
+            remove(ctx, container.id, RemoveOptions(force=True, timeout_s=timeout_s))
 
 
 def _require_no_dependents(ctx: Context, container: Container) -> None:
