@@ -65,6 +65,9 @@ class Follower:
             self._thread.join(PATIENCE_S)
 
     def start(self) -> None:
+        """May be called again: some versions of CRIU run their script twice at each stage."""
+        if self._thread is not None:
+            return
         self._thread = threading.Thread(target=self._run, name="follower", daemon=True)
         self._thread.start()
 

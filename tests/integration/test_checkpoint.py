@@ -171,6 +171,20 @@ def test_the_administrators_settings_hold(box: Box, tree: Path, tmp_path: Path) 
 # --- archives -----------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("options", [(), ("--leave-running",)], ids=["", "leave-running"])
+def test_a_criu_that_asks_twice_is_answered_twice(
+    box: Box, tree: Path, tmp_path: Path, options: tuple[str, ...]
+) -> None:
+    """As 4.1.1 does at every stage; here the administrator's script, which CRIU runs as well, is our own."""
+    counter = start_counter(box, tree)
+    reached = counter.reading()
+    with administrators_script(box.runtime, f"exec {counter.bundle}/criu/hook"):
+        box.run("checkpoint", "-e", tmp_path / "c.tar.zst", *options, "c")
+    box.run("rm", "-f", "-t", "0", "c")
+    box.run("restore", "-i", tmp_path / "c.tar.zst")
+    counter.moves(above=reached)
+
+
 def test_export_then_restore_from_the_recorded_archive(box: Box, tree: Path) -> None:
     counter = start_counter(box, tree)
     archive = box.root / "c.tar.zst"
