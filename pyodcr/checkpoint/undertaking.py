@@ -75,10 +75,13 @@ class Undertaking:
         cleanup(self._ctx, self.operation.container)  # conmon's exit command found us busy, if it came meanwhile
 
     def _dismiss(self) -> None:
-        """Let the guard go, or let it do what is left; either way wait for it."""
-        if not self._closed:
-            with suppress(PyodcrError):  # else the guard waits for the end of this process
+        """Let the guard go, or let it do what is left; either way wait for it, unless it waits for our own end."""
+        try:
+            if not self._closed:
                 self._ctx.db.put_operation(self.operation.disowned())
+        except PyodcrError as failure:
+            log.warning("the %s is recovered when this process has ended: %s", self.operation.kind, failure.message)
+            return
         if self._guard is not None:
             with suppress(BrokenPipeError):  # it was killed
                 self._guard.communicate(guard.SETTLED if self._closed else b"")

@@ -83,3 +83,22 @@ def test_without_a_guard_the_row_stays_and_is_nobodys(ctx: Context, operation: O
         os.kill(guards(operation)[0], signal.SIGKILL)
     (left,) = ctx.db.operations()
     assert not left.owner_lives
+
+
+def test_a_guard_that_waits_for_our_end_is_not_waited_for(
+    ctx: Context, operation: Operation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The row cannot be given up, so it names us until we are dead."""
+
+    def refuse(operation: Operation) -> None:
+        raise SystemFailed("disk I/O error")
+
+    with Undertaking(ctx, operation) as own:
+        own.settled = False
+        monkeypatch.setattr(ctx.db, "put_operation", refuse)
+    (watching,) = guards(operation)
+    try:
+        assert ctx.db.operations() == [operation]
+    finally:
+        os.kill(watching, signal.SIGKILL)
+        os.waitpid(watching, 0)
