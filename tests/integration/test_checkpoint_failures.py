@@ -446,13 +446,13 @@ def test_a_full_disk_at_the_destination(survivor: Counter, tmp_path: Path) -> No
 
 
 def test_a_full_disk_under_the_images(make_box: Callable[[], Box], runtime: str, tree: Path, tmp_path: Path) -> None:
-    """CRIU puts a tmpfs of the container into its images, which no look at the processes' memory tells."""
+    """CRIU puts a tmpfs of the container into its images; what is foreseen is told before anything is frozen."""
     with small_filesystem(tmp_path / "small", "12m") as place:
         box = make_box()
         box.root, box.runtime = place / "root", runtime
         counter = start_counter(box, tree, "--tmpfs", "/scratch")
         box.run("exec", "c", "dd", "if=/dev/urandom", "of=/scratch/noise", "bs=1M", "count=16")
-        error = box.fail("checkpoint", "c", code="criu-no-space")
+        error = box.fail("checkpoint", "c", code="no-space")
         assert "free some space" in error["hint"]
         assert_undisturbed(counter)
         counter.moves()
