@@ -21,7 +21,6 @@ from pyodcr.checkpoint.reach import Reach
 from pyodcr.errors import ArchiveInvalid, Conflict, NotFound, Unsupported
 from pyodcr.lifecycle import foreign, prepare, probe
 from pyodcr.lifecycle.models import Container, ContainerConfig, ContainerState, NamedVolume, PortMapping
-from pyodcr.lifecycle.ops import create
 from pyodcr.lifecycle.spec import allowlist, names, observe, ports
 from pyodcr.lifecycle.storage import refs
 
@@ -67,7 +66,7 @@ def import_container(
     spec, left_out = _rebuilt(document, config, outside)
     _require_networks(ctx, config)
     new_volumes = _require_volumes(ctx, config, options)
-    config = create.place(ctx, without_static(replace(config, spec=spec), options))
+    config = ctx.located(without_static(replace(config, spec=spec), options))
     container = Container(config, ContainerState())
     if not ctx.db.exists(container.id):  # else it is told when the container is recorded
         foreign.require_free(ctx, container)

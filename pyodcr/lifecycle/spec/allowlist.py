@@ -19,7 +19,7 @@ from typing import Any
 
 from pyodcr.errors import ArchiveInvalid
 from pyodcr.jsonio import JsonObject
-from pyodcr.lifecycle.spec import annotation, mount_options, oci, sysctls
+from pyodcr.lifecycle.spec import VERSION, annotation, mount_options, sysctls
 from pyodcr.lifecycle.spec.capabilities import ALL as CAPABILITIES
 from pyodcr.lifecycle.spec.devices import ALLOW_ALL, DENY_ALL, Device
 from pyodcr.lifecycle.spec.shapes import flag, integer, many, record, table, text
@@ -145,7 +145,7 @@ def rebuild(
     linux["devices"] = _devices(linux.get("devices", ()), devices, dropped)
     linux["sysctl"] = _sysctl(linux.get("sysctl", {}), linux["namespaces"], dropped)
     rebuilt = {
-        "ociVersion": oci.VERSION,
+        "ociVersion": VERSION,
         "process": _process(found["process"], dropped),
         "root": _root(found.get("root", {}), dropped),
         "mounts": _mounts(found.get("mounts", ()), binds or {}, {*remade, *REMADE}, dropped),

@@ -7,6 +7,7 @@ import posixpath
 from pyodcr.errors import UsageError
 from pyodcr.jsonio import JsonObject
 from pyodcr.lifecycle.spec import (
+    VERSION,
     annotation,
     capabilities,
     devices,
@@ -20,7 +21,6 @@ from pyodcr.lifecycle.spec import (
 from pyodcr.lifecycle.spec.namespaces import Mode
 from pyodcr.lifecycle.spec.parts import Parts
 
-VERSION = "1.2.0"
 _ROOT_NAMES = ("", "root", "0")
 
 
