@@ -306,6 +306,7 @@ class _Dump:
         from pyodcr.checkpoint.follow import Follower
 
         sink = gaps.patient(upload, self.images.parent)
+        close.callback(gaps.drop, sink)
         archive = ArchiveWriter(sink, compression=self.options.compression, progress=self._advance)
         close.enter_context(archive)
         follower = Follower(self.images, archive, give_back=not self.options.keep)

@@ -46,6 +46,12 @@ def release(sink: SinkWithGaps) -> None:
         sink.release()
 
 
+def drop(sink: SinkWithGaps) -> None:
+    """Give back what waits, if it was never released; nothing may be written any more."""
+    if isinstance(sink, Spool):
+        sink.close()
+
+
 class Spool:
     """Over an upload in order: until it is released all waits in an unnamed file of ``directory``, not in memory.
 
@@ -90,8 +96,8 @@ class Spool:
     def close(self) -> None:
         """Drop what waits."""
         if self._fd is not None:
-            os.close(self._fd)
-            self._fd = None
+            fd, self._fd = self._fd, None
+            os.close(fd)
 
     def _do(self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         try:

@@ -15,6 +15,7 @@ import os
 import re
 import secrets
 import stat
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
@@ -33,7 +34,10 @@ _NO_UNNAMED_FILES = (errno.EOPNOTSUPP, errno.EISDIR, errno.ENOENT, errno.EINVAL)
 
 
 class LocalUpload:
-    """Owns a descriptor of the directory and one of the file; :meth:`close` aborts what was not committed."""
+    """Owns a descriptor of the directory and one of the file; :meth:`close` aborts what was not committed.
+
+    One thread may still write while another closes.
+    """
 
     def __init__(self, path: Path, name: str) -> None:
         self._path = path
@@ -43,6 +47,7 @@ class LocalUpload:
         self._temporary = path.with_name(f".{stem}.{secrets.token_hex(4)}.tmp")
         self._named = False
         self._size_bytes = 0
+        self._writing = threading.Lock()
         self._directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             self._fd = self._create()
@@ -62,9 +67,10 @@ class LocalUpload:
         return fd
 
     def write(self, data: Bytes) -> int:
-        written = descriptors.write_all(self._fd, data, self._name)
-        # Despite its name this asks the kernel to begin writing (mm/fadvise.c): fsync then finds little left to do.
-        os.posix_fadvise(self._fd, self._size_bytes, written, os.POSIX_FADV_DONTNEED)
+        with self._writing:
+            written = descriptors.write_all(self._fd, data, self._name)
+            # Despite its name this asks the kernel to begin writing (mm/fadvise.c): fsync then finds little left to do.
+            os.posix_fadvise(self._fd, self._size_bytes, written, os.POSIX_FADV_DONTNEED)
         self._size_bytes += written
         return written
 
@@ -74,8 +80,9 @@ class LocalUpload:
 
         def fill(data: Bytes) -> None:
             try:
-                if os.pwrite(self._fd, data, offset) != size:
-                    raise OSError(errno.EIO, os.strerror(errno.EIO))
+                with self._writing:
+                    if os.pwrite(self._fd, data, offset) != size:
+                        raise OSError(errno.EIO, os.strerror(errno.EIO))
             except OSError as error:
                 raise descriptors.failed("write", self._name, error) from error
 
@@ -113,8 +120,11 @@ class LocalUpload:
         if self._named:
             with suppress(OSError):
                 os.unlink(self._temporary.name, dir_fd=self._directory)
-        os.close(self._fd)
         os.close(self._directory)
+        if self._writing.acquire(blocking=False):  # else a thread is stuck in a write: its number must stay its own
+            os.close(self._fd)
+            self._fd = -1
+            self._writing.release()
 
 
 class LocalDestination:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from pyodcr.checkpoint.archive.streams import write_all
 from pyodcr.checkpoint.destinations.base import Bytes, ObjectInfo, Upload
-from pyodcr.checkpoint.destinations.gaps import BLOCK_BYTES, Spool, patient, release
+from pyodcr.checkpoint.destinations.gaps import BLOCK_BYTES, Spool, drop, patient, release
 from pyodcr.errors import SystemFailed
 from pyodcr.jsonio import now
 
@@ -75,6 +75,17 @@ def test_a_gap_takes_what_was_left_out_and_none_may_come_later(tmp_path: Path) -
     spool.release()
     with pytest.raises(RuntimeError, match="released"):
         spool.reserve(3)
+
+
+def test_what_was_not_released_is_given_back(tmp_path: Path) -> None:
+    """Else its memory would be ours until we end, though its directory is gone."""
+    before = set(os.listdir("/proc/self/fd"))
+    spool = patient(InOrder(), tmp_path)
+    write_all(spool, b"content")
+    assert set(os.listdir("/proc/self/fd")) > before
+    drop(spool)
+    drop(spool)
+    assert set(os.listdir("/proc/self/fd")) == before
 
 
 def test_a_full_staging_is_told(tmp_path: Path) -> None:

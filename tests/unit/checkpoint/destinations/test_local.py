@@ -2,11 +2,13 @@ from __future__ import annotations
 
 import os
 import stat
+import threading
 from pathlib import Path
 
 import pytest
 
-from pyodcr.checkpoint.destinations import Destination, resolve
+from pyodcr.checkpoint.destinations import Destination, descriptors, resolve
+from pyodcr.checkpoint.destinations.base import Bytes
 from pyodcr.config import Config
 from pyodcr.errors import DestinationError
 
@@ -82,3 +84,32 @@ def test_a_file_where_a_directory_should_be(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     assert refusal(archive(tmp_path / "file" / "c")).code == "destination-not-found"
     assert archive(tmp_path / "file" / "c").stat() is None
+
+
+def test_a_descriptor_in_which_a_thread_is_stuck_stays_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It would go on writing into whatever is opened next."""
+    entered, let_go, written = threading.Event(), threading.Event(), list[int]()
+
+    def write_all(fd: int, data: Bytes, name: str) -> int:
+        entered.set()
+        let_go.wait()
+        written.append(os.write(fd, data))
+        return written[0]
+
+    monkeypatch.setattr(descriptors, "write_all", write_all)
+    with archive(tmp_path / "c").put() as upload:
+        thread = threading.Thread(target=upload.write, args=(b"content",))
+        thread.start()
+        entered.wait()
+    with (tmp_path / "next").open("wb"):
+        let_go.set()
+        thread.join()
+    assert written == [len(b"content")]
+    assert (tmp_path / "next").read_bytes() == b""
+
+
+def test_nothing_is_written_after_the_end(tmp_path: Path) -> None:
+    with archive(tmp_path / "c").put() as upload:
+        pass
+    with (tmp_path / "next").open("wb"), pytest.raises(DestinationError, match="bad file descriptor"):
+        upload.write(b"content")
