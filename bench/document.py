@@ -29,7 +29,9 @@ def numbers(results: Results) -> str:
         (
             f"| | |\n| --- | --- |\n{told}",
             "### Compared\n",
-            _markdown(("", "measure", "pyodcr", "(least)", "Podman", "(least)", "ratio"), map(table.cells, compared)),
+            _markdown(
+                ("", "measure", "pyodcr", "(least)", "Podman", "(least)", "ratio", "floor"), map(table.cells, compared)
+            ),
             "### Where our time goes\n",
             _markdown(("part", *_scenes(parts)), _by_scene(parts, OURS)),
             "### The floor\n",

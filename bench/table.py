@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from bench.results import OURS, THEIRS, Figure, Row
+from bench.results import FLOOR, OURS, THEIRS, Figure, Row
 
 WORDS = {
     "export_s": "export",
@@ -35,7 +35,7 @@ BARE = {
     "zstd-3_s": "zstd -3 of the memory, to nowhere",
     "write_s": "half of its bytes onto the disk, with fsync",
 }
-HEAD = ("", "", "pyodcr", "(least)", "podman", "(least)", "ratio")
+HEAD = ("", "", "pyodcr", "(least)", "podman", "(least)", "ratio", "floor")
 
 
 def number(what: str, value: float) -> str:
@@ -53,7 +53,8 @@ def words(what: str, *, floor: bool = False) -> str:
 def cells(row: Row) -> tuple[str, ...]:
     ours, theirs = (_figure(row.what, row.figures.get(side)) for side in (OURS, THEIRS))
     gain = "" if row.gain is None else f"{row.gain:.2f}"
-    return (row.scene, words(row.what), *ours, *theirs, gain)
+    floor, _ = _figure(row.what, row.figures.get(FLOOR))
+    return (row.scene, words(row.what, floor=row.figures.keys() == {FLOOR}), *ours, *theirs, gain, floor)
 
 
 def _figure(what: str, found: Figure | None) -> tuple[str, str]:

@@ -36,6 +36,6 @@ def test_a_page_without_marks_is_refused(page: str) -> None:
 def test_each_table_has_its_own_rows() -> None:
     told = document.numbers(FOUND)
     assert "| kernel | 6.18 |" in told
-    assert "| 16 MiB | export | 200 ms | 200 ms | 600 ms | 600 ms | 3.00 |" in told
+    assert "| 16 MiB | export | 200 ms | 200 ms | 600 ms | 600 ms | 3.00 | 50 ms |" in told
     assert "| part | 16 MiB | 2 GiB |\n| --- | ---: | ---: |\n| export: start | 70 ms | 80 ms |" in told
     assert "| bare dump in memory | 50 ms |" in told

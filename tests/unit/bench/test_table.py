@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from bench import table
-from bench.results import OURS, THEIRS, Sample, summary
+from bench.results import FLOOR, OURS, THEIRS, Sample, summary
 
 
 @pytest.mark.parametrize(
@@ -30,7 +30,12 @@ def test_columns_stand_under_each_other() -> None:
 
 def test_a_side_that_was_not_measured_leaves_its_cells_empty() -> None:
     [row] = summary([Sample("16 MiB", "export_s", OURS, 0, 0.2)])
-    assert table.cells(row) == ("16 MiB", "export", "200 ms", "200 ms", "", "", "")
+    assert table.cells(row) == ("16 MiB", "export", "200 ms", "200 ms", "", "", "", "")
+
+
+def test_what_only_the_floor_has_stands_in_its_column() -> None:
+    [row] = summary([Sample("16 MiB", "zstd-3_s", FLOOR, 0, 0.2)])
+    assert table.cells(row) == ("16 MiB", "zstd -3 of the memory, to nowhere", "", "", "", "", "", "200 ms")
 
 
 def test_a_measure_of_the_floor_has_words_of_its_own() -> None:
