@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pyodcr import jsonio
-from pyodcr.errors import PyodcrError
+from pyodcr.errors import NotFound, PyodcrError
 from pyodcr.lifecycle import refresh, restored, teardown
 from pyodcr.lifecycle.models import Container, Status
 from pyodcr.lifecycle.network import packetlock
@@ -110,6 +110,8 @@ def _swept(ctx: Context, operation: Operation) -> bool:
     try:
         with ctx.locked(operation.container):
             return True
+    except NotFound:  # it was an import's, and is undone
+        return True
     except PyodcrError as error:
         log.warning("the %s of container %s is not undone: %s", operation.kind, operation.container, error.message)
         return False

@@ -239,3 +239,16 @@ def test_images_that_cannot_be_put_away_stay_where_they_are(one_box: Box, tree: 
     assert is_settled(one_box)
     one_box.run("restore", "c")
     counter.moves(above=reached)
+
+
+def test_prune_tells_of_an_import_that_it_has_undone(one_box: Box, tree: Path, tmp_path: Path) -> None:
+    one_box.runtime = "runc"
+    counter, archive = start_counter(one_box, tree), tmp_path / "c.tar.zst"
+    one_box.run("checkpoint", "-e", archive, "c")
+    one_box.run("rm", "c")
+    with standing_at(counter, "post-restore", "restore", "-i", archive) as scene:
+        strike(scene, "guard owner")
+        pruned = one_box.call("system", "prune", "--force")
+    assert f"operation: restore of {counter.id}" in pruned.stdout.decode()
+    assert pruned.stderr == b""
+    assert one_box.containers() == []
