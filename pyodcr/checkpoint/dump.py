@@ -186,9 +186,10 @@ class _Dump:
         """Run the runtime's checkpoint to its end, answering CRIU meanwhile; the runtime's exit status."""
         files.make_directory(self.work)
         sockets, place = self.ctx.paths.hook(self.own.operation.id), self.ctx.place(self.container)
-        hook = write_hook(place.criu, sockets, cgroups.freezer(self.ctx.cgroup(self.container)))
+        cgroup = self.ctx.cgroup(self.container)
+        hook = write_hook(place.criu, sockets, cgroups.freezer(cgroup))
         runtime = self.ctx.runtime(self.container).name
-        isolated = observe.is_isolated(self.container.state.pid)
+        isolated = observe.is_isolated(self.container.state.pid, cgroups.processes(cgroup))
         write_configuration(place.criu, runtime, (*preflight.criu_options(isolated=isolated), hook))
         server = HookServer(sockets, max_frozen_s=self.options.frozen_limit_s)
         try:

@@ -20,7 +20,7 @@ from pyodcr.checkpoint.criu import CriuVersion, NetworkLock
 from pyodcr.checkpoint.criulog import printable
 from pyodcr.errors import ToolNotFound
 from pyodcr.lifecycle.probe import RuntimeInfo
-from pyodcr.linux import memory, mounts, release
+from pyodcr.linux import memory, mounts, processes, release
 from pyodcr.linux.release import Release
 
 LOCK_TOOLS: dict[NetworkLock, tuple[str, ...]] = {
@@ -185,12 +185,25 @@ def _own_network(init: int) -> bool:
     return False
 
 
-def is_isolated(init: int) -> bool:
-    """Whether the container has a network of its own with nothing in it but the loopback."""
+def is_isolated(init: int, own: Collection[int]) -> bool:
+    """Whether a container of the processes ``own`` has a network with nothing but the loopback, and nobody else, in it.
+
+    Others may have joined it (``--network container:NAME``), and have connections to its processes.
+    """
     with suppress(OSError):
         interfaces = Path(f"/proc/{init}/net/dev").read_text().splitlines()[2:]
-        return _own_network(init) and [line.partition(":")[0].strip() for line in interfaces] == ["lo"]
+        return [line.partition(":")[0].strip() for line in interfaces] == ["lo"] and _sharers(init) <= set(own)
     return False
+
+
+def _sharers(init: int) -> set[int]:
+    """All processes in the network of one."""
+    network, found = os.stat(f"/proc/{init}/ns/net").st_ino, set()
+    for pid in processes.pids():
+        with suppress(OSError):  # it has ended, or is a kernel thread
+            if os.stat(f"/proc/{pid}/ns/net").st_ino == network:
+                found.add(pid)
+    return found
 
 
 @dataclass(frozen=True, slots=True)
