@@ -74,7 +74,8 @@ def checkpoint(ctx: Context, ref: str, options: DumpOptions, progress: Progress 
         container = dump.run()
     if container.config.auto_remove and not options.leave_running:
         with ctx.locked(container.id) as container:
-            discard(ctx, container, volumes=True)
+            if container.state.checkpointed:  # nobody has restored it meanwhile
+                discard(ctx, container, volumes=True)
     return Outcome(
         container=container,
         duration_us=int((time.monotonic() - began) * 1e6),
@@ -378,6 +379,12 @@ class _Dump:
 
     def _explain(self, *, dead: bool, skipped: bool) -> BaseException:
         name = self.container.name
+        if self.committed and self.destination is None:
+            return WrongState(
+                f"container {name} was not stopped, so it has no checkpoint",
+                code="still-running",
+                hint="it runs on; look for the reason in the kernel's log, then try again",
+            )
         if self.committed:
             return WrongState(
                 f"the checkpoint of container {name} is complete, but the container was not stopped",

@@ -178,6 +178,21 @@ def test_the_administrators_settings_hold(box: Box, tree: Path, tmp_path: Path) 
 # --- archives -----------------------------------------------------------------------------------
 
 
+def test_a_criu_that_does_not_stop_it_after_all(box: Box, tree: Path, tmp_path: Path) -> None:
+    """CRIU runs our hook first, and takes a later script's word for it."""
+    counter, archive = start_counter(box, tree), tmp_path / "c.tar.zst"
+    with administrators_script(box.runtime, 'test "$CRTOOLS_SCRIPT_ACTION" != post-dump'):
+        local = box.fail("checkpoint", "c", code="still-running")
+        exported = box.fail("checkpoint", "-e", archive, "c", code="still-running")
+    assert "has no checkpoint" in local["error"]
+    assert "is complete" in exported["error"]
+    counter.moves()
+    assert_undisturbed(counter)
+    box.run("rm", "-f", "-t", "0", "c")
+    box.run("restore", "-i", archive)
+    counter.moves()
+
+
 @pytest.mark.parametrize("options", [(), ("--leave-running",)], ids=["", "leave-running"])
 def test_a_criu_that_asks_twice_is_answered_twice(
     box: Box, tree: Path, tmp_path: Path, options: tuple[str, ...]
