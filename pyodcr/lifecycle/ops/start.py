@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 def initialise(ctx: Context, container: Container) -> Container:
     """Make the container in its runtime, its init waiting to be started. The lock is held."""
+    container = teardown.teardown(ctx, container)  # also of what a killed start has left, which holds its ports
     with prepare.reserved_ports(ctx, container) as inherited, ExitStack() as undo:
-        container = teardown.teardown(ctx, container)  # also of what a killed start has left
         undo.callback(teardown.teardown, ctx, container)
         files.make_directory(ctx.place(container).criu)
         files.write(ctx.place(container).criu / "criu.conf", "")  # named by the annotation, filled by each operation
