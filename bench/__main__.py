@@ -39,7 +39,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--files", type=int, default=20_000, help="files in the diff of one more container; 0: none")
     made.add_argument("--ps", type=int, default=50, help="list so many containers; 0: do not")
     made.add_argument("--turns", type=int, default=5, help="how often each is measured")
-    made.add_argument("--sides", default="pyodcr,podman", help="measure only one of them")
+    made.add_argument("--sides", default="pyodcr,podman,floor", help="measure only some of them")
     made.add_argument("--publish", action="store_true", help="write the numbers and the plot into docs/, too")
     made.add_argument("--draw", action="store_true", help="only that, from what was kept")
     return made
@@ -73,13 +73,19 @@ def measured(options: argparse.Namespace) -> Iterator[Sample]:
             for side in both:
                 side.import_image(tarball)
             for scene in scenes(options):
-                bare = None if scene.files else Bare(options.runtime, place / image.TREE, scene.size_mib, place)
-                yield from rounds.checkpoints(both, scene, options.turns, place, bare)
+                yield from rounds.checkpoints(both, scene, options.turns, place, floor(options, scene, place))
             if options.ps:
                 yield from rounds.listings(both, (1, options.ps), 2 * options.turns)
         finally:
             for side in both:
                 side.close()
+
+
+def floor(options: argparse.Namespace, scene: Scene, place: Path) -> Bare | None:
+    """The runtime alone, where it is asked for; it has no part in what becomes of files."""
+    if scene.files or results.FLOOR not in options.sides.split(","):
+        return None
+    return Bare(options.runtime, place / image.TREE, scene.size_mib, place)
 
 
 def facts(options: argparse.Namespace) -> dict[str, Any]:
