@@ -47,7 +47,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 CONFIGURATION = "criu.conf"
-DEATH_WAIT_S = 30.0
+DEATH_WAIT_S = 300.0  # CRIU has killed it: to free a large memory takes a while
 SETTLED_WAIT_S = 3.0  # where the runtime says that it did not work
 
 
@@ -282,6 +282,12 @@ class _Dump:
                 hint="it runs on; raise --max-frozen, or write to a faster place",
             )
         if self.question is not None and not self.question.stands():
+            if self.question.criu_lives:
+                raise CriuFailed(
+                    f"criu's hook gave up while it held container {self.container.name}",
+                    code="hook-gave-up",
+                    hint="it runs on; this process was stopped for ten seconds or more, or somebody killed the hook",
+                )
             raise CriuFailed(
                 f"criu died while it held container {self.container.name}",
                 code="criu-died",

@@ -12,13 +12,14 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from pyodcr.checkpoint import compatibility, staging
+from pyodcr.checkpoint import compatibility, criu, staging
 from pyodcr.checkpoint.compatibility import Affects
 from pyodcr.checkpoint.criu import INSTALL_HINT, NetworkLock
 from pyodcr.checkpoint.observe import Facts, Held, TcpSocket, network_lock, observe
 from pyodcr.checkpoint.staging import Choice, Medium
 from pyodcr.errors import Unsupported
 from pyodcr.linux import cgroups
+from pyodcr.linux.release import Release
 
 if TYPE_CHECKING:
     from pyodcr.checkpoint.options import DumpOptions
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from pyodcr.lifecycle.models import Container
 
 MIB = 1 << 20
+SKIPS_NETWORK_LOCK = Release(3, 19)
 BESIDE_MEMORY_BYTES = 64 * MIB  # images of files, tmpfs mounts and process trees
 
 # capabilities(7), by bit: what a dump cannot do without
@@ -99,7 +101,8 @@ def criu_options(*, isolated: bool = False) -> tuple[str, ...]:
 
     A container that is ``isolated`` has nobody to be locked out; iptables would keep it frozen for 50 ms more.
     """
-    return (f"network-lock {NetworkLock.SKIP if isolated else network_lock()}",)
+    skip = isolated and criu.version() >= SKIPS_NETWORK_LOCK
+    return (f"network-lock {NetworkLock.SKIP if skip else network_lock()}",)
 
 
 def problems(facts: Facts) -> tuple[Problem, ...]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -94,10 +93,11 @@ def dump_failed(work: Path, bundle: Path, container: str) -> CriuFailed:
 
 
 def _move(source: Path, target: Path) -> Path:
-    """Where a log is then: in its new place, unless it is not there at all. Takes no space on a full disk."""
-    with suppress(FileNotFoundError):
-        os.replace(source, target)
-        return target
+    """Where a log is then: in its new place, unless it is not there, or cannot be brought there."""
+    if source.exists():
+        with suppress(SystemFailed):  # what the log tells is more important
+            files.move(source, target)
+            return target
     return source
 
 

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 CRIU_SETTLES_S = 15.0
+DYING_S = 300.0  # to free a large memory takes a while
 DEATH_S = 5.0  # of one that CRIU has just killed: the kernel takes its time to free much memory
 
 
@@ -59,12 +60,20 @@ def _settled(operation: Operation, patience_s: float) -> bool:
 def _dead(container: Container, operation: Operation, patience_s: float) -> bool:
     """Of a container that may go a death that is on its way is waited for: its images are all there is then."""
     may_go = operation.stage is Stage.COMMITTED and not operation.leave_running
-    return pidfd.wait(container.state.pid, container.state.pid_started, patience_s if may_go else 0.0)
+    pid, started = container.state.pid, container.state.pid_started
+    dead = pidfd.wait(pid, started, patience_s if may_go else 0.0)
+    if not dead and may_go and patience_s and processes.is_dying(pid):
+        return pidfd.wait(pid, started, DYING_S)
+    return dead
 
 
 def _dumping(operation: Operation) -> tuple[int, ...]:
     """The runtime that dumps, known by its arguments, and CRIU, which outlives it."""
-    runtimes = processes.with_argument(operation.images) if operation.images else ()
+    runtimes = tuple(
+        pid
+        for pid in (processes.with_argument(operation.images) if operation.images else ())
+        if "--image-path" in processes.arguments(pid)
+    )
     alive = boot.is_alive(operation.criu_pid, operation.criu_started)
     return (*runtimes, operation.criu_pid) if alive else runtimes
 

@@ -74,6 +74,21 @@ def named(name: str) -> tuple[int, ...]:
     return tuple(process.pid for process in _all() if process.name == name and not process.zombie)
 
 
+PF_EXITING = 0x4  # include/linux/sched.h
+SIGKILL_BIT = 1 << signal.SIGKILL - 1
+
+
+def is_dying(pid: int) -> bool:
+    """Whether it is on its way out, or will be when it next looks: to free a large memory takes seconds."""
+    with suppress(OSError, StopIteration):
+        directory = PROC / str(pid)
+        flags = int((directory / "stat").read_text(errors="replace").rpartition(")")[2].split()[6])
+        status = (directory / "status").read_text(errors="replace").splitlines()
+        pending = [int(line.split()[1], 16) for line in status if line.startswith(("SigPnd:", "ShdPnd:"))]
+        return bool(flags & PF_EXITING) or any(signals & SIGKILL_BIT for signals in pending)
+    return False
+
+
 def having_open(path: Path, name: str) -> tuple[int, ...]:
     """The processes of that name which have the file open."""
     return tuple(pid for pid in named(name) if str(path) in _open_files(pid))

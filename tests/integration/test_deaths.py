@@ -35,7 +35,8 @@ RESTORE_STAGES = ("pre-restore", "setup-namespaces", "post-setup-namespaces", "p
 VICTIMS = ("criu", "runtime", "conmon", "owner", "owner guard", "criu owner", "runtime criu owner guard")
 
 # each victim at each stage, and the two runtimes in turn: seven has no common divisor with two
-DUMPS = [(*case, runtime) for case, runtime in zip(itertools.product(DUMP_STAGES, VICTIMS), itertools.cycle(RUNTIMES))]
+CHECKPOINTS = (*itertools.product(DUMP_STAGES, VICTIMS, [True]), *itertools.product(["post-dump"], VICTIMS, [False]))
+DUMPS = [(*case, runtime) for case, runtime in zip(CHECKPOINTS, itertools.cycle(RUNTIMES))]
 RESTORES = [
     (*case, runtime) for case, runtime in zip(itertools.product(RESTORE_STAGES, VICTIMS), itertools.cycle(RUNTIMES))
 ]
@@ -115,13 +116,16 @@ def assert_whole(counter: Counter, archive: Path, reached: int) -> None:
     assert not archive.with_name("c.tar.zst.tmp").exists()
 
 
-@pytest.mark.parametrize(("stage", "victims", "runtime"), DUMPS)
-def test_checkpoint(one_box: Box, tree: Path, tmp_path: Path, stage: str, victims: str, runtime: str) -> None:
+@pytest.mark.parametrize(("stage", "victims", "exported", "runtime"), DUMPS)
+def test_checkpoint(
+    one_box: Box, tree: Path, tmp_path: Path, stage: str, victims: str, exported: bool, runtime: str
+) -> None:
     one_box.runtime = runtime
     counter, archive = start_counter(one_box, tree), tmp_path / "c.tar.zst"
     reached = counter.reading()
-    running_on = ("--leave-running",) if stage in RUNNING_ON_STAGES else ()
-    with standing_at(counter, stage, "checkpoint", "-e", archive, *running_on, "c") as scene:
+    options: tuple[str | Path, ...] = ("-e", archive) if exported else ()
+    options += ("--leave-running",) if stage in RUNNING_ON_STAGES else ()
+    with standing_at(counter, stage, "checkpoint", *options, "c") as scene:
         strike(scene, victims)
     if "guard" in victims:
         one_box.run("system", "prune", "--force")

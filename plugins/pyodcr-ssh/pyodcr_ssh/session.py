@@ -154,7 +154,7 @@ class Session:
     def _field(self, timeout_s: float) -> str:
         deadline = time.monotonic() + timeout_s
         while b"\0" not in self._buffer:
-            if not self._fill(deadline):
+            if len(self._buffer) > NOISE_BYTES or not self._fill(deadline):
                 raise self._broken()
         found, _, self._buffer = self._buffer.partition(b"\0")
         return found.decode(errors="replace")

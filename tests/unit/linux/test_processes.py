@@ -98,3 +98,12 @@ def test_children_and_zombies() -> None:
         os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
         (found,) = (each for each in processes.children(os.getpid()) if each.pid == child.pid)
         assert found.zombie
+
+
+def test_who_is_dying() -> None:
+    with subprocess.Popen(["sleep", "100"]) as child:
+        assert not processes.is_dying(child.pid)
+        child.kill()
+        os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
+        assert processes.is_dying(child.pid), "a zombie is"
+    assert not processes.is_dying(child.pid), "the dead are not"
