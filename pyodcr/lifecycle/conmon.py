@@ -244,24 +244,20 @@ def clear_leftovers(place: ContainerPaths) -> None:
 def end(container: ContainerConfig, place: ContainerPaths) -> None:
     """Kill a monitor that has not written down its container's end, and the runtime it may be running.
 
-    One that was just started may not have its pid file yet, so it is looked for by its arguments.
+    One that was just started may not have its pid file yet, so it is looked for by its bundle.
     It would write it into the container's next life; after a killed restore it hangs for ever.
     """
     if (place.persist / "exit").exists():
         return
-    processes.kill_families(pid for pid in processes.named("conmon") if _monitors(pid, container))
+    just_started = (pid for pid in processes.named("conmon") if str(place.bundle) in processes.arguments(pid))
+    processes.kill_families({monitor(container, place), *just_started} - {0})
 
 
 def monitor(container: ContainerConfig, place: ContainerPaths) -> int:
     """The pid of the container's monitor; 0 when it is not there."""
     pid = read_pid(Path(container.conmon_pid_file or place.conmon_pid_file))
-    return pid if pid and _monitors(pid, container) else 0
-
-
-def _monitors(pid: int, container: ContainerConfig) -> bool:
-    """Whether it is the monitor of the container, and not of a command in it (``exec``)."""
-    command = processes.arguments(pid)
-    return bool(command) and Path(command[0]).name == "conmon" and container.id in command and "-e" not in command
+    command = processes.arguments(pid) if pid else ()
+    return pid if command and Path(command[0]).name == "conmon" and container.id in command else 0
 
 
 def read_pid(path: Path) -> int:

@@ -204,7 +204,7 @@ def test_an_import_that_was_open_is_swept(one_box: Box, tree: Path, tmp_path: Pa
         assert command.stdin is not None
         command.stdin.write(archive.read_bytes()[:-20])
         command.stdin.flush()
-        wait_for(lambda: list((one_box.root / "staging").glob("*/checkpoint/inventory.img")), "images to be unpacked")
+        wait_for(lambda: list((one_box.root / "staging").rglob("checkpoint/inventory.img")), "images to be unpacked")
         reboot(one_box)
     assert operations(one_box)
     one_box.run("restore", "-i", archive)
