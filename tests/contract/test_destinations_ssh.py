@@ -306,7 +306,8 @@ def test_a_disk_that_hangs(own: SshServer, archives: Path, tmp_path: Path, size:
     for pid in writers:
         os.kill(pid, signal.SIGCONT)
     wait_for(lambda: not any(Path(f"/proc/{pid}").exists() for pid in writers), "it to end")
-    assert files(archives) == []  # woken up, it has nothing any more to make an archive of
+    # woken up, it has nothing any more to make an archive of; one that was stopped before it opened its file removes it
+    wait_for(lambda: files(archives) == [], "nothing to be left")
 
 
 def test_a_failed_upload_stays_failed(own: SshServer, archives: Path, tmp_path: Path) -> None:
